@@ -1,0 +1,138 @@
+"""The carrier port: what the worker asks of a telephone network, and what it hears back.
+
+Audio on both sides of the port is signed 16-bit little-endian mono PCM at 8 kHz, in frames of 20 ms (160 samples,
+320 bytes). All methods are called on the event loop, none of them blocks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+SAMPLE_RATE = 8_000
+FRAME_MS = 20
+FRAME_SAMPLES = SAMPLE_RATE * FRAME_MS // 1000
+FRAME_BYTES = FRAME_SAMPLES * 2
+SILENCE_FRAME = bytes(FRAME_BYTES)
+
+
+@dataclass(frozen=True, slots=True)
+class DialRequest:
+    """One attempt to reach one number. `to` and `from_` are E.164; `call_id` makes the attempt known to `find`."""
+
+    call_id: str
+    to: str
+    from_: str
+    ring_timeout: timedelta
+
+
+@dataclass(frozen=True, slots=True)
+class Ringing:
+    """The network is alerting the callee (SIP 180)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The callee answered (SIP 200): media flows from now on."""
+
+
+@dataclass(frozen=True, slots=True)
+class DtmfReceived:
+    """The callee pressed a key: one of `0-9*#A-D`."""
+
+    digit: str
+
+
+@dataclass(frozen=True, slots=True)
+class MachineDetected:
+    """An answering machine took the call. `beep` is true once its tone ended and it records."""
+
+    beep: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The leg is over, whoever ended it. `sip_code` is the final response before an answer, None after one."""
+
+    cause: str  # a `Cause` value
+    sip_code: int | None = None
+
+
+class Cause:
+    """Why a leg ended, in the words of the public `reason` (docs: call status)."""
+
+    CALLEE_HUNG_UP = "callee_hung_up"
+    LOCAL_HANG_UP = "agent_hung_up"
+    BUSY = "callee_busy"
+    NO_ANSWER = "no_answer"
+    DECLINED = "declined"
+    INVALID_NUMBER = "invalid_number"
+    MEDIA_LOST = "media_lost"
+
+
+LegEvent = Ringing | Answered | DtmfReceived | MachineDetected | Ended
+
+
+class CarrierRejectedError(Exception):
+    """The carrier refused the attempt before anybody's phone rang; it is certain that nobody was dialled."""
+
+    def __init__(self, reason: str, sip_code: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.sip_code = sip_code
+
+
+class OutcomeUnknownError(Exception):
+    """It cannot be told whether the carrier took the attempt; it must never be dialled again."""
+
+
+class Leg(Protocol):
+    """One call at the carrier. Callbacks run on the event loop and must return at once."""
+
+    def on_audio(self, listener: Callable[[bytes], None]) -> None:
+        """Deliver every received 20 ms frame (silence included) to `listener`, at the pace of a real clock."""
+
+    def on_event(self, listener: Callable[[LegEvent], None]) -> None:
+        """Deliver events in order, also those that came before the listener; `Ended` is the last, exactly once."""
+
+    def play(self, pcm: bytes) -> None:
+        """Queue PCM for the callee behind what is queued already; any length, cut into frames by the leg."""
+
+    def clear(self) -> int:
+        """Drop what is queued and not yet played. Returns the milliseconds that were dropped; pending marks fire."""
+
+    def mark(self, on_played: Callable[[], None]) -> None:
+        """Call `on_played` when everything queued before this point was played (or dropped by `clear`)."""
+
+    @property
+    def queued_ms(self) -> int:
+        """How much queued audio was not played yet."""
+
+    def on_played_frame(self, listener: Callable[[bytes], None]) -> None:
+        """Deliver every frame as it goes out to the callee (silence included): what the recorder needs."""
+
+    async def send_dtmf(self, digits: str) -> None:
+        """Press keys (`0-9*#A-D`) towards the callee."""
+
+    async def hang_up(self) -> None:
+        """End the leg now. Harmless when it has ended already."""
+
+
+class Carrier(Protocol):
+    """A telephone network that can be asked to dial."""
+
+    name: str
+
+    async def place(self, request: DialRequest) -> Leg:
+        """Dial. Returns once the carrier accepted the attempt; the rest comes as events of the leg.
+
+        Raises:
+            CarrierRejectedError: nobody was dialled.
+            OutcomeUnknownError: perhaps somebody was.
+        """
+
+    async def find(self, call_id: str) -> bool | None:
+        """Was an attempt with this id dialled? True, False, or None when the carrier cannot tell."""
+
+    async def close(self) -> None:
+        """End all legs and free what the carrier holds."""

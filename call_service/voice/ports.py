@@ -1,0 +1,124 @@
+"""The ports of the voice loop: recognition, synthesis, voice activity, the brain.
+
+Audio is signed 16-bit little-endian mono PCM at 8 kHz everywhere (see `carriers/port.py`). Inference never runs on the
+event loop: adapters own their threads and their bounded queues.
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal, Protocol
+
+Role = Literal["agent", "user"]
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What one side said. Times are milliseconds since the answer; `interrupted` turns hold only what was heard."""
+
+    role: Role
+    text: str
+    start_ms: int
+    end_ms: int
+    interrupted: bool = False
+
+
+class EngineError(Exception):
+    """A speech or language engine failed; `stage` is `stt`, `tts` or `llm`."""
+
+    def __init__(self, stage: Literal["stt", "tts", "llm"], message: str) -> None:
+        super().__init__(message)
+        self.stage = stage
+
+
+class Recognizer(Protocol):
+    """Speech to text for one finished utterance."""
+
+    async def recognize(self, pcm: bytes) -> str:
+        """Text of the utterance, stripped; empty when nothing was understood.
+
+        Raises:
+            EngineError: stage `stt`; also when the engine's queue is full or its time-out passed.
+        """
+
+
+class Synthesizer(Protocol):
+    """Text to speech, a sentence at a time."""
+
+    async def synthesize(self, text: str, voice_id: str) -> bytes:
+        """PCM of one sentence. Results of repeated texts come from a bounded cache.
+
+        Raises:
+            EngineError: stage `tts`.
+        """
+
+
+class VoiceActivity(Protocol):
+    """Voice activity detection for one call; fed with consecutive frames, keeps its own state."""
+
+    def feed(self, pcm: bytes) -> float:
+        """Speech probability (0..1) of the newest complete 32 ms window after appending this 20 ms frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentProfile:
+    """What the brain knows about the agent it plays; placeholders are filled already."""
+
+    name: str
+    instructions: str
+    first_message: str | None = None
+    language: str = "en"
+    temperature: float = 0.7
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """One sentence to speak. `expects` tunes endpointing of the answer."""
+
+    text: str
+    expects: Literal["yes_no", "digits", "open"] = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Collected:
+    """A value the brain got from the callee (`name`, `day`, `time`, `number`, `confirmed`, …): goes into `call.data`."""
+
+    field: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class EndCall:
+    """Hang up once everything said before was played."""
+
+
+BrainOutput = Say | Collected | EndCall
+
+
+class Conversation(Protocol):
+    """The brain of one call. Implementations keep what they need of the history themselves."""
+
+    def opening(self) -> AsyncIterator[BrainOutput]:
+        """What the agent says first."""
+
+    def reply(self, heard: str, history: Sequence[Turn]) -> AsyncIterator[BrainOutput]:
+        """Answer the callee, sentence by sentence as they become ready. Closing the iterator cancels the work.
+
+        `history` is what was really said and heard so far, without `heard`.
+
+        Raises:
+            EngineError: stage `llm`.
+        """
+
+    def silence(self, count: int) -> AsyncIterator[BrainOutput]:
+        """What to say after the `count`-th stretch of silence (1, 2, …); an EndCall gives up."""
+
+
+class Brain(Protocol):
+    """Opens conversations."""
+
+    def converse(self, profile: AgentProfile) -> Conversation:
+        """Start the conversation of one call."""
+
+    async def close(self) -> None:
+        """Free connections."""
