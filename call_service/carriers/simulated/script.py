@@ -1,0 +1,99 @@
+"""Scripts: what a simulated callee does, as data."""
+
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+def _compilable(pattern: str) -> str:
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise ValueError(f"not a regular expression: {error}") from error
+    return pattern
+
+
+Pattern = Annotated[str, Field(max_length=1000), AfterValidator(_compilable)]
+Text = Annotated[str, Field(min_length=1, max_length=1000)]
+Milliseconds = Annotated[int, Field(ge=0, le=600_000)]
+Number = Annotated[str, Field(pattern=r"^\+[1-9][0-9]{6,14}$")]
+Outcome = Literal["answers", "busy", "never_answers", "declines", "does_not_exist"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Turn(_Strict):
+    """One step of the callee: when it begins, then what is done, in the order of the fields."""
+
+    wait_for: Pattern | None = Field(
+        None, description="Begin when the agent finished saying something that matches; empty: anything."
+    )
+    interrupt_after_ms: Milliseconds | None = Field(
+        None, description="Begin while the agent is speaking, so long after it started."
+    )
+    after_ms: Milliseconds = Field(0, description="Wait so long before beginning.")
+    noise_db: float | None = Field(
+        None, ge=0, le=60, description="From here on, line noise so many dB below the level of speech."
+    )
+    say: Text | None = None
+    dtmf: Annotated[str, Field(pattern=r"^[0-9*#A-D]{1,32}$")] | None = None
+    beep_ms: Milliseconds = Field(0, description="A tone of 1 kHz.")
+    record_ms: Milliseconds = Field(0, description="Listen silently and keep what the agent says.")
+    silence_ms: Milliseconds = 0
+    hang_up: bool = False
+
+    @model_validator(mode="after")
+    def _begins_in_one_way(self) -> Self:
+        if self.wait_for is not None and self.interrupt_after_ms is not None:
+            raise ValueError("wait_for and interrupt_after_ms exclude each other")
+        return self
+
+
+class Reply(_Strict):
+    """An answer to what the agent says."""
+
+    match: Pattern
+    say: Text | None = None
+    say_again: bool = Field(False, description="Repeat the last thing said instead.")
+    hang_up: bool = Field(False, description="Then leave, after a chance for the agent's goodbye.")
+
+
+class Conversation(_Strict):
+    """How a callee answers freely. Of several sentences the last that matches counts; replies are tried in order."""
+
+    replies: dict[str, Reply] = Field(min_length=1)
+    otherwise: Text
+    unclear: Text = "Sorry, could you say that again?"
+    closing: Text = Field("I have to go now. Goodbye.", description="Said after max_turns answers, before leaving.")
+    max_turns: int = Field(14, ge=1, le=100)
+    order: tuple[str, ...] = Field(description="Names of replies, given in turn when there is no recognition.")
+
+    @model_validator(mode="after")
+    def _order_names_replies(self) -> Self:
+        unknown = [name for name in self.order if name not in self.replies]
+        if unknown:
+            raise ValueError(f"order names replies that do not exist: {', '.join(unknown)}")
+        return self
+
+
+class Script(_Strict):
+    """The callee behind one number."""
+
+    description: str = Field(max_length=200)
+    outcome: Outcome = "answers"
+    answer_after_ms: Milliseconds | None = Field(None, description="Ring so long; else as the carrier is set up.")
+    patience_ms: Milliseconds | None = Field(
+        30_000, description="Hang up when the agent says nothing for so long while it is its turn; null: never."
+    )
+    turns: tuple[Turn, ...] = Field((), max_length=200)
+    conversation: Conversation | None = Field(None, description="How to go on after the turns; null: stay silent.")
+    conversation_of: Number | None = Field(None, description="Go on like the callee of this number.")
+
+    @model_validator(mode="after")
+    def _goes_on_in_one_way(self) -> Self:
+        if self.conversation and self.conversation_of:
+            raise ValueError("conversation and conversation_of exclude each other")
+        return self

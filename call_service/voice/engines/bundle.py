@@ -1,0 +1,63 @@
+"""The speech engines of one worker process, loaded once and shared by all its calls."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from call_service.voice.engines.null import LevelActivity, NullRecognizer, NullSynthesizer
+from call_service.voice.engines.voices import DEFAULT_VOICE
+from call_service.voice.ports import Recognizer, Synthesizer, VoiceActivity
+
+
+class SpeechUnavailableError(Exception):
+    """A speech engine cannot be loaded on this machine."""
+
+
+def _nothing() -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Engines:
+    """What a call needs to hear and to speak. `close` frees threads."""
+
+    recognizer: Recognizer
+    synthesizer: Synthesizer
+    voice_activity: Callable[[], VoiceActivity]
+    close: Callable[[], None] = _nothing
+
+
+async def load_engines(kind: Literal["local", "null"] = "local") -> Engines:
+    """Load the engines off the event loop and warm them up (about a second and a half).
+
+    Raises:
+        SpeechUnavailableError: a package or its model is missing; the text says which, and what to do instead.
+    """
+    if kind == "null":
+        return Engines(NullRecognizer(), NullSynthesizer(), LevelActivity)
+    engines = await asyncio.to_thread(_load_local)
+    greeting = await engines.synthesizer.synthesize("Hello there.", DEFAULT_VOICE)
+    await engines.recognizer.recognize(greeting)
+    return engines
+
+
+def _load_local() -> Engines:
+    try:
+        # The packages are an extra that only workers install.
+        from call_service.voice.engines.hibari import HibariSynthesizer  # noqa: PLC0415
+        from call_service.voice.engines.moonshine import MoonshineRecognizer  # noqa: PLC0415
+        from call_service.voice.engines.silero import SileroActivity, SileroModel  # noqa: PLC0415
+
+        synthesizer, recognizer, activity = HibariSynthesizer(), MoonshineRecognizer(), SileroModel()
+    except (ImportError, OSError) as error:
+        missing = getattr(error, "name", None) or error
+        raise SpeechUnavailableError(
+            f"Local speech needs {missing}, which is not usable here. `pip install 'talkstack[speech]'` installs it "
+            "(wheels: Linux x86-64 and arm64 with glibc 2.34 or newer, macOS); the null engines need nothing."
+        ) from error
+
+    def close() -> None:
+        synthesizer.close()
+        recognizer.close()
+
+    return Engines(recognizer, synthesizer, lambda: SileroActivity(activity), close)

