@@ -6,7 +6,7 @@ Everything a use case changes happens inside one `async with db.transaction() as
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import asyncpg
 import orjson
@@ -18,7 +18,10 @@ from shared.errors import UnavailableError
 log = structlog.get_logger(__name__)
 
 Record = asyncpg.Record
-Tx = asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]
+if TYPE_CHECKING:  # asyncpg's classes are generic for the type checker only
+    Tx = asyncpg.Connection[Record] | asyncpg.pool.PoolConnectionProxy[Record]
+else:
+    Tx = asyncpg.Connection
 
 CONNECTION_ERRORS = (
     asyncpg.PostgresConnectionError,

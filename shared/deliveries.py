@@ -1,7 +1,7 @@
 """What happens to a delivered event, whichever broker brought it: handle, settle, back off, close in order."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable
 from typing import Protocol
 
 import structlog
@@ -54,10 +54,12 @@ class Dispatcher:
         self._closing = asyncio.Event()
         self._running: dict[asyncio.Task[None], Delivery] = {}
 
-    def dispatch(self, delivery: Delivery) -> None:
+    def dispatch(self, delivery: Delivery) -> asyncio.Task[None]:
+        """Start the handler; the task ends when the delivery is settled."""
         task = asyncio.create_task(self._settle(delivery))
         self._running[task] = delivery
         task.add_done_callback(self._running.pop)
+        return task
 
     async def close(self, timeout_seconds: float) -> None:
         """Wait for the handlers, cancel those that need longer, and give their deliveries back."""
@@ -72,20 +74,19 @@ class Dispatcher:
         await asyncio.gather(*(delivery.retry() for delivery in unsettled))
 
     async def _settle(self, delivery: Delivery) -> None:
-        settle = await self._outcome(delivery)
-        if settle == delivery.retry:
-            await self._hold(self._backoff(delivery.failures))
-        await settle()
-
-    async def _outcome(self, delivery: Delivery) -> Callable[[], Coroutine[None, None, None]]:
         try:
             event = Event.from_bytes(delivery.body)
         except ValueError:
             log.exception("event_undecodable", queue=self._queue)
-            return delivery.reject
+            await delivery.reject()
+            return
         async with self._slots:
             handled = await self._handled(event, delivery.failures)
-        return delivery.accept if handled else delivery.retry
+        if handled:
+            await delivery.accept()
+            return
+        await self._hold(self._backoff(delivery.failures))
+        await delivery.retry()
 
     async def _handled(self, event: Event, failures: int) -> bool:
         try:

@@ -1,0 +1,64 @@
+"""What can go wrong with a request about a call."""
+
+from shared.errors import ConflictError, FieldError, InvalidRequestError, NotFoundError
+
+
+class CallNotFoundError(NotFoundError):
+    """There is no call with this id."""
+
+    code = "call_not_found"
+
+
+class RecordingNotFoundError(NotFoundError):
+    """This call has no recording."""
+
+    code = "recording_not_found"
+
+
+class ProjectNotFoundError(NotFoundError):
+    """There is no project with this id."""
+
+    code = "project_not_found"
+
+
+class AgentNotFoundError(NotFoundError):
+    """There is no agent with this id in this project."""
+
+    code = "agent_not_found"
+
+
+class ActiveAgentNotSetError(NotFoundError):
+    """The project has no active agent; name one with agentId."""
+
+    code = "active_agent_not_set"
+
+
+class NoPhoneNumberError(ConflictError):
+    """Neither the agent nor the project has a phone number to call from; add one with POST /phone-number/add-number."""
+
+    code = "no_phone_number"
+
+
+class VariableMissingError(InvalidRequestError):
+    """The agent's instructions have a placeholder that dynamicVariables does not fill."""
+
+    code = "variable_missing"
+
+    def __init__(self, names: list[str] | None = None) -> None:
+        listed = [
+            FieldError(f"dynamicVariables.{name}", "missing", "This variable is required.") for name in names or []
+        ]
+        message = f"dynamicVariables lacks: {', '.join(names)}." if names else None
+        super().__init__(message, errors=listed)
+
+
+class CallNotEndedError(ConflictError):
+    """The call has not ended yet."""
+
+    code = "call_not_ended"
+
+
+class CallNotAnsweredError(ConflictError):
+    """The call was never answered, so there is nothing to analyse."""
+
+    code = "call_not_answered"

@@ -1,0 +1,258 @@
+"""Every query about calls. Customer queries filter by tenant; worker queries carry the fence of their lease."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from call_service.calls.domain import Call, CallTurn, Outcome, Status, allowed_before
+from shared.db import Database, Record, Tx
+from shared.ids import is_id
+
+_IDS = ("id", "tenant", "project_id", "agent_id")
+_FIELDS = tuple(field.name for field in fields(Call))
+
+
+def _call(row: Record) -> Call:
+    values = {name: row[name] for name in _FIELDS}
+    return Call(**{**values, **{name: str(row[name]) for name in _IDS}, "status": Status(row["status"])})
+
+
+async def insert(tx: Tx, call: Mapping[str, Any]) -> Call:
+    """A new queued call."""
+    row = await tx.fetchrow(
+        """INSERT INTO calls (id, tenant, project_id, agent_id, agent_version, agent, direction, from_number,
+                to_number, status, dynamic_variables)
+            VALUES ($1, $2, $3, $4, $5, $6, 'outbound', $7, $8, 'queued', $9) RETURNING *""",
+        call["id"],
+        call["tenant"],
+        call["project_id"],
+        call["agent_id"],
+        call["agent_version"],
+        call["agent"],
+        call["from_number"],
+        call["to_number"],
+        call["dynamic_variables"],
+    )
+    assert row is not None
+    await tx.execute("SELECT pg_notify('calls_queued', '')")
+    return _call(row)
+
+
+async def find(db: Database, tenant: str, call_id: str, project_id: str | None = None) -> Call | None:
+    """A call of this tenant, and of this project where one is given."""
+    if not is_id(call_id) or (project_id is not None and not is_id(project_id)):
+        return None
+    row = await db.fetchrow(
+        "SELECT * FROM calls WHERE id = $1 AND tenant = $2 AND ($3::uuid IS NULL OR project_id = $3)",
+        call_id,
+        tenant,
+        project_id,
+    )
+    return _call(row) if row else None
+
+
+async def turns(connection: Tx | Database, call_id: str) -> list[CallTurn]:
+    """The transcript in order."""
+    rows = await connection.fetch(
+        "SELECT role, text, start_ms, end_ms, interrupted FROM call_turns WHERE call_id = $1 ORDER BY position", call_id
+    )
+    return [CallTurn(**row) for row in rows]
+
+
+async def turns_of_many(db: Database, call_ids: Sequence[str]) -> dict[str, list[CallTurn]]:
+    """The transcripts of a page of calls."""
+    found: dict[str, list[CallTurn]] = {call_id: [] for call_id in call_ids}
+    for row in await db.fetch(
+        """SELECT call_id, role, text, start_ms, end_ms, interrupted FROM call_turns
+           WHERE call_id = ANY($1::uuid[]) ORDER BY call_id, position""",
+        list(call_ids),
+    ):
+        found[str(row["call_id"])].append(CallTurn(*tuple(row)[1:]))
+    return found
+
+
+async def history(
+    db: Database,
+    tenant: str,
+    project_id: str,
+    *,
+    to: str | None,
+    from_: str | None,
+    statuses: Sequence[str],
+    created: tuple[datetime | None, datetime | None],
+    ended: tuple[datetime | None, datetime | None],
+    before_id: str | None,
+    limit: int,
+) -> list[Call]:
+    """Newest first. `created` and `ended` are half-open intervals; `before_id` is the last id of the page before."""
+    rows = await db.fetch(
+        """SELECT * FROM calls
+            WHERE tenant = $1 AND project_id = $2
+              AND ($3::text IS NULL OR to_number = $3) AND ($4::text IS NULL OR from_number = $4)
+              AND (cardinality($5::text[]) = 0 OR status = ANY($5))
+              AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)
+              AND ($8::timestamptz IS NULL OR ended_at >= $8) AND ($9::timestamptz IS NULL OR ended_at < $9)
+              AND ($10::uuid IS NULL OR id < $10)
+            ORDER BY id DESC LIMIT $11""",
+        tenant,
+        project_id,
+        to,
+        from_,
+        list(statuses),
+        *created,
+        *ended,
+        before_id,
+        limit,
+    )
+    return [_call(row) for row in rows]
+
+
+async def claim(db: Database, owner: str, lease: timedelta, limit: int) -> list[Call]:
+    """Take up to `limit` queued calls, oldest first. Each claim raises the fence: an older owner can't write."""
+    rows = await db.fetch(
+        """UPDATE calls SET owner = $1, fence = fence + 1, lease_until = now() + $2
+            WHERE id IN (SELECT id FROM calls WHERE status = 'queued' AND owner IS NULL
+                         ORDER BY created_at LIMIT $3 FOR UPDATE SKIP LOCKED)
+            RETURNING *""",
+        owner,
+        lease,
+        limit,
+    )
+    return [_call(row) for row in rows]
+
+
+async def renew(db: Database, owner: str, lease: timedelta, held: Mapping[str, int]) -> set[str]:
+    """Renew the leases of `held` (call id → fence). Returns the ids that are still this owner's."""
+    rows = await db.fetch(
+        """UPDATE calls SET lease_until = now() + $2
+           FROM unnest($3::uuid[], $4::bigint[]) AS held (id, fence)
+           WHERE calls.id = held.id AND calls.fence = held.fence AND calls.owner = $1
+           RETURNING calls.id""",
+        owner,
+        lease,
+        list(held),
+        list(held.values()),
+    )
+    return {str(row["id"]) for row in rows}
+
+
+async def release(db: Database, call_id: str, fence: int) -> None:
+    """Give a call back that was claimed and not dialled."""
+    await db.execute(
+        """UPDATE calls SET owner = NULL, lease_until = NULL WHERE id = $1 AND fence = $2 AND status = 'queued'""",
+        call_id,
+        fence,
+    )
+
+
+async def advance(tx: Tx, call_id: str, fence: int, status: Status, carrier: str | None = None) -> Call | None:
+    """Move a live call on. None: the fence was lost, or the call is past this state."""
+    row = await tx.fetchrow(
+        """UPDATE calls SET status = $3,
+                carrier = coalesce($5, carrier),
+                initiated_at = CASE WHEN $3 = 'initiated' THEN now() ELSE initiated_at END,
+                answered_at = CASE WHEN $3 = 'in-progress' THEN now() ELSE answered_at END
+            WHERE id = $1 AND fence = $2 AND status = ANY($4) RETURNING *""",
+        call_id,
+        fence,
+        status.value,
+        [state.value for state in allowed_before(status)],
+        carrier,
+    )
+    return _call(row) if row else None
+
+
+async def end(tx: Tx, call_id: str, fence: int, outcome: Outcome, data: Mapping[str, Any]) -> Call | None:
+    """The one terminal write. None: the fence was lost, or the call has ended already."""
+    row = await tx.fetchrow(
+        """UPDATE calls SET status = $3, reason = $4, fault = $5, sip_code = $6, data = data || $7, ended_at = now()
+            WHERE id = $1 AND fence = $2 AND status = ANY($8) RETURNING *""",
+        call_id,
+        fence,
+        outcome.status.value,
+        outcome.reason,
+        outcome.fault,
+        outcome.sip_code,
+        dict(data),
+        [state.value for state in allowed_before(outcome.status)],
+    )
+    return _call(row) if row else None
+
+
+async def charge(tx: Tx, call_id: str, cost: Decimal, currency: str) -> Call:
+    """Write what the call cost."""
+    row = await tx.fetchrow(
+        "UPDATE calls SET cost = $2, currency = $3 WHERE id = $1 RETURNING *", call_id, cost, currency
+    )
+    assert row is not None
+    return _call(row)
+
+
+async def add_turn(
+    tx: Tx, call_id: str, fence: int, *, position: int, turn: CallTurn, timings: Mapping[str, Any]
+) -> Call | None:
+    """Append a turn; repeating it is harmless. None: the fence was lost."""
+    row = await tx.fetchrow("SELECT * FROM calls WHERE id = $1 AND fence = $2 FOR UPDATE", call_id, fence)
+    if row is None:
+        return None
+    await tx.execute(
+        """INSERT INTO call_turns (call_id, position, role, text, start_ms, end_ms, interrupted, timings)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING""",
+        call_id,
+        position,
+        turn.role,
+        turn.text,
+        turn.start_ms,
+        turn.end_ms,
+        turn.interrupted,
+        dict(timings),
+    )
+    return _call(row)
+
+
+async def complete(
+    tx: Tx, call_id: str, fence: int, *, recording: str | None, analysis: Mapping[str, Any] | None
+) -> Call | None:
+    """Everything about an ended call is in; it belongs to nobody from now on."""
+    row = await tx.fetchrow(
+        """UPDATE calls SET recording = $3, analysis = $4, completed_at = now(), owner = NULL, lease_until = NULL
+            WHERE id = $1 AND fence = $2 AND ended_at IS NOT NULL AND completed_at IS NULL RETURNING *""",
+        call_id,
+        fence,
+        recording,
+        analysis,
+    )
+    return _call(row) if row else None
+
+
+async def lock_expired(tx: Tx, limit: int) -> list[Call]:
+    """Calls whose owner stopped renewing, locked for this transaction."""
+    rows = await tx.fetch(
+        """SELECT * FROM calls WHERE owner IS NOT NULL AND completed_at IS NULL AND lease_until < now()
+            ORDER BY lease_until LIMIT $1 FOR UPDATE SKIP LOCKED""",
+        limit,
+    )
+    return [_call(row) for row in rows]
+
+
+async def take_over(tx: Tx, call_id: str, owner: str, lease: timedelta) -> int:
+    """Fence the former owner off; returns the new fence."""
+    return int(
+        await tx.fetchval(
+            "UPDATE calls SET owner = $2, fence = fence + 1, lease_until = now() + $3 WHERE id = $1 RETURNING fence",
+            call_id,
+            owner,
+            lease,
+        )
+    )
+
+
+async def requeue(tx: Tx, call_id: str) -> None:
+    """A call that was claimed and never dialled waits for another worker."""
+    await tx.execute(
+        "UPDATE calls SET owner = NULL, lease_until = NULL, fence = fence + 1 WHERE id = $1 AND status = 'queued'",
+        call_id,
+    )
+    await tx.execute("SELECT pg_notify('calls_queued', '')")

@@ -1,0 +1,132 @@
+"""The endpoints about calls."""
+
+from aiohttp import web
+
+from call_service.calls import errors
+from call_service.calls.schemas import (
+    AnalysisAnswer,
+    AnalysisRequest,
+    CallObject,
+    CallRequest,
+    HistoryAnswer,
+    HistoryQuery,
+    MakeCallAnswer,
+    MakeCallRequest,
+    QueuedCall,
+    TranscriptAnswer,
+    TurnObject,
+)
+from call_service.calls.service import Calls
+from call_service.calls.stream import EventStreams, TooManyStreamsError
+from call_service.projects import ProjectServiceUnavailableError
+from call_service.recordings import RecordingStore
+from shared.endpoints import Context, Router
+from shared.pagination import InvalidCursorError
+
+CALLS = web.AppKey("calls", Calls)
+STREAMS = web.AppKey("streams", EventStreams)
+RECORDINGS = web.AppKey("recordings", RecordingStore)
+
+router = Router("Calls")
+
+
+@router.add(
+    "POST",
+    "/call/makeCall",
+    body=MakeCallRequest,
+    answer=MakeCallAnswer,
+    errors=[
+        errors.VariableMissingError,
+        errors.ProjectNotFoundError,
+        errors.AgentNotFoundError,
+        errors.ActiveAgentNotSetError,
+        errors.NoPhoneNumberError,
+        ProjectServiceUnavailableError,
+    ],
+)
+async def make_call(ctx: Context[MakeCallRequest]) -> MakeCallAnswer:
+    """Queue a call to a number."""
+    body = ctx.body
+    call = await ctx.request.app[CALLS].make(
+        ctx.tenant, body.number, body.project_id, body.agent_id, body.dynamic_variables
+    )
+    return MakeCallAnswer(
+        call=QueuedCall(call_id=call.id, to=call.to_number, from_=call.from_number, status=call.status.value)
+    )
+
+
+@router.add("POST", "/call", body=CallRequest, answer=CallObject, errors=[errors.CallNotFoundError])
+async def get_call_data(ctx: Context[CallRequest]) -> CallObject:
+    """Read a call by its id and project."""
+    calls = ctx.request.app[CALLS]
+    return await calls.show(await calls.get(ctx.tenant, ctx.body.sid, ctx.body.project_id))
+
+
+@router.add(
+    "POST",
+    "/call/get-call-history",
+    query=HistoryQuery,
+    answer=HistoryAnswer,
+    errors=[errors.ProjectNotFoundError, InvalidCursorError, ProjectServiceUnavailableError],
+)
+async def get_call_history(ctx: Context[None]) -> HistoryAnswer:
+    """List a project's calls, newest first."""
+    shown, cursor = await ctx.request.app[CALLS].history(ctx.tenant, ctx.query(HistoryQuery))
+    return HistoryAnswer(calls=shown, next_cursor=cursor)
+
+
+@router.add(
+    "POST",
+    "/call/analysis",
+    body=AnalysisRequest,
+    answer=AnalysisAnswer,
+    errors=[errors.CallNotFoundError, errors.CallNotEndedError, errors.CallNotAnsweredError],
+)
+async def analyze_call(ctx: Context[AnalysisRequest]) -> AnalysisAnswer:
+    """Ask questions about an ended call."""
+    return AnalysisAnswer(analysis=await ctx.request.app[CALLS].analysis(ctx.tenant, ctx.body.sid, ctx.body.questions))
+
+
+@router.add("GET", "/call/{call_id}", answer=CallObject, errors=[errors.CallNotFoundError])
+async def get_call(ctx: Context[None]) -> CallObject:
+    """Read a call."""
+    calls = ctx.request.app[CALLS]
+    return await calls.show(await calls.get(ctx.tenant, ctx.path("call_id")))
+
+
+@router.add("GET", "/call/{call_id}/transcript", answer=TranscriptAnswer, errors=[errors.CallNotFoundError])
+async def get_transcript(ctx: Context[None]) -> TranscriptAnswer:
+    """Read what was said, also while the call goes on."""
+    calls = ctx.request.app[CALLS]
+    call = await calls.get(ctx.tenant, ctx.path("call_id"))
+    turns = [TurnObject.model_validate(turn, from_attributes=True) for turn in await calls.transcript(call)]
+    return TranscriptAnswer(call_id=call.id, transcript=turns)
+
+
+@router.add(
+    "GET",
+    "/call/{call_id}/recording",
+    content_type="audio/wav",
+    errors=[errors.CallNotFoundError, errors.RecordingNotFoundError],
+)
+async def get_recording(ctx: Context[None]) -> web.FileResponse:
+    """Download the recording: WAV, the other party left, the agent right; byte ranges are served."""
+    call = await ctx.request.app[CALLS].get(ctx.tenant, ctx.path("call_id"))
+    path = ctx.request.app[RECORDINGS].open_path(call.recording) if call.recording else None
+    if path is None:
+        raise errors.RecordingNotFoundError
+    return web.FileResponse(path, headers={"Content-Type": "audio/wav", "Cache-Control": "private, no-store"})
+
+
+@router.add(
+    "GET",
+    "/call/{call_id}/events",
+    content_type="text/event-stream",
+    errors=[errors.CallNotFoundError, TooManyStreamsError],
+)
+async def get_call_events(ctx: Context[None]) -> web.StreamResponse:
+    """Follow a call live as Server-Sent Events; `Last-Event-ID` resumes."""
+    call = await ctx.request.app[CALLS].get(ctx.tenant, ctx.path("call_id"))
+    given = ctx.request.headers.get("Last-Event-ID", "")
+    after = int(given) if given.isascii() and given.isdigit() and len(given) < 16 else 0
+    return await ctx.request.app[STREAMS].serve(ctx.request, call.id, after)

@@ -1,0 +1,60 @@
+"""What happens after a call has ended: analysis, then `call.completed`. Anybody holding its fence may do it."""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+
+from call_service.analysis import CallFacts, Question, analyze
+from call_service.calls import events, repository
+from call_service.calls.domain import Call, CallTurn
+from call_service.llm import LlmClient
+from call_service.recordings import RecordingStore
+from call_service.voice.ports import Turn
+from shared.db import Database
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Analyzer:
+    """Analyses conversations with the LLM where there is one, else by rules."""
+
+    llm: LlmClient | None
+
+    async def analyze(self, call: Call, turns: list[CallTurn], questions: list[Question]) -> dict[str, Any]:
+        """The analysis as the public contract shows it."""
+        facts = CallFacts(
+            status=call.status.value, reason=call.reason, seconds=call.seconds, data=dict(call.data), to=call.to_number
+        )
+        said = [Turn(turn.role, turn.text, turn.start_ms, turn.end_ms, turn.interrupted) for turn in turns]
+        standing = [Question.model_validate(item) for item in call.agent.get("analysisQuestions") or ()]
+        result = await analyze(said, questions, standing, facts, self.llm)
+        return result.model_dump(mode="json")
+
+
+@dataclass(frozen=True, slots=True)
+class WrapUp:
+    """Completes ended calls."""
+
+    db: Database
+    analyzer: Analyzer
+    recordings: RecordingStore
+    public_url: str
+
+    async def complete(self, call: Call) -> None:
+        """Analyse and complete a call that this process holds by `call.fence`; harmless when it no longer does."""
+        recording = await asyncio.to_thread(self.recordings.finished, call.id)
+        turns = await repository.turns(self.db, call.id)
+        analysis = await self.analyzer.analyze(call, turns, []) if call.answered_at else None
+        types = [
+            *([events.TRANSCRIPT_READY] if turns else []),
+            *([events.RECORDING_READY] if recording else []),
+            *([events.ANALYZED] if analysis else []),
+            events.COMPLETED,
+        ]
+        async with self.db.transaction() as tx:
+            completed = await repository.complete(tx, call.id, call.fence, recording=recording, analysis=analysis)
+            if completed:
+                await events.publish(tx, completed, self.public_url, *types)

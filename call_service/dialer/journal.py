@@ -1,0 +1,137 @@
+"""The ordered writes of one call: the conversation never waits for the database, and nothing is written out of order.
+
+Every write carries the fence of the lease. A write that finds the fence gone tells the call that it is lost: somebody
+else has ended it, and this worker has to hang up and keep silent.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+import stamina
+import structlog
+
+from call_service.calls import events, repository
+from call_service.calls.domain import Call, CallTurn, Outcome, Status
+from shared.db import Database, DatabaseUnavailableError, Tx
+
+log = structlog.get_logger(__name__)
+
+MAX_PENDING = 1000
+PATIENCE_SECONDS = 120.0
+
+Write = Callable[[Tx], Awaitable[Call | None]]
+
+
+class FenceLostError(Exception):
+    """Another process owns this call now."""
+
+
+class Journal:
+    """Writes about one call, one after the other, each in its own transaction together with its event."""
+
+    def __init__(self, db: Database, call: Call, public_url: str) -> None:
+        self._db = db
+        self._public_url = public_url
+        self._pending: asyncio.Queue[Write] = asyncio.Queue(MAX_PENDING)
+        self._position = 0
+        self.call = call
+        self.lost = asyncio.Event()
+
+    async def run(self) -> None:
+        """Write what is queued until cancelled; while Postgres is away, wait up to 120 s for it."""
+        while not self.lost.is_set():
+            write = await self._pending.get()
+            try:
+                await self._commit(write)
+            except FenceLostError:
+                log.warning("fence lost", call_id=self.call.id)
+                self.lost.set()
+            except Exception:
+                log.exception("write failed", call_id=self.call.id)
+                self.lost.set()
+            finally:
+                self._pending.task_done()
+
+    async def flushed(self) -> None:
+        """Wait until everything queued was written, or the call is lost."""
+        lost = asyncio.ensure_future(self.lost.wait())
+        done = asyncio.ensure_future(self._pending.join())
+        try:
+            await asyncio.wait([lost, done], return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            lost.cancel()
+            done.cancel()
+
+    def advance(self, status: Status) -> None:
+        """Queue a move to a live state."""
+        self._submit(lambda tx: self._advance(tx, status, None))
+
+    def turn(self, turn: CallTurn, timings: dict[str, Any]) -> None:
+        """Queue a line of the transcript."""
+        position = self._position
+        self._position += 1
+
+        async def write(tx: Tx) -> Call | None:
+            call = await repository.add_turn(
+                tx, self.call.id, self.call.fence, position=position, turn=turn, timings=timings
+            )
+            if call:
+                await events.publish_turn(tx, call, turn, timings)
+            return call
+
+        self._submit(write)
+
+    async def intend(self, carrier: str) -> None:
+        """Commit that this call is about to be dialled. Raises FenceLostError, then it must not be."""
+        await self._commit(lambda tx: self._advance(tx, Status.INITIATED, carrier))
+
+    async def end(self, outcome: Outcome, data: dict[str, Any], price_per_minute: Decimal, currency: str) -> bool:
+        """Write the terminal state behind everything queued. False: somebody else has ended the call."""
+        await self.flushed()
+        if self.lost.is_set():
+            return False
+
+        async def write(tx: Tx) -> Call | None:
+            ended = await repository.end(tx, self.call.id, self.call.fence, outcome, data)
+            if ended is None:
+                return None
+            charged = await repository.charge(tx, ended.id, cost_of(ended.seconds, price_per_minute), currency)
+            await events.publish(tx, charged, self._public_url)
+            return charged
+
+        try:
+            await self._commit(write)
+        except FenceLostError:
+            self.lost.set()
+        return not self.lost.is_set()
+
+    def _submit(self, write: Write) -> None:
+        try:
+            self._pending.put_nowait(write)
+        except asyncio.QueueFull:
+            log.error("too many pending writes", call_id=self.call.id)  # noqa: TRY400 - the trace says nothing
+            self.lost.set()
+
+    async def _advance(self, tx: Tx, status: Status, carrier: str | None) -> Call | None:
+        call = await repository.advance(tx, self.call.id, self.call.fence, status, carrier)
+        if call:
+            await events.publish(tx, call, self._public_url)
+        return call
+
+    async def _commit(self, write: Write) -> None:
+        async for attempt in stamina.retry_context(
+            on=DatabaseUnavailableError, attempts=None, timeout=PATIENCE_SECONDS, wait_initial=0.2, wait_max=5
+        ):
+            with attempt:
+                async with self._db.transaction() as tx:
+                    call = await write(tx)
+        if call is None:
+            raise FenceLostError
+        self.call = call
+
+
+def cost_of(seconds: int, price_per_minute: Decimal) -> Decimal:
+    """Billed by the second, to the millionth."""
+    return (price_per_minute * seconds / 60).quantize(Decimal("0.000001"))

@@ -1,0 +1,177 @@
+"""One call, from the claim to its completion."""
+
+import asyncio
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any
+
+import structlog
+
+from call_service.calls.domain import OUTCOME_UNKNOWN, Call, CallTurn, Outcome, Status, outcome_of
+from call_service.calls.wrap_up import WrapUp
+from call_service.carriers.port import (
+    Answered,
+    Carrier,
+    CarrierRejectedError,
+    DialRequest,
+    Ended,
+    Leg,
+    LegEvent,
+    OutcomeUnknownError,
+    Ringing,
+)
+from call_service.dialer.journal import FenceLostError, Journal
+from call_service.dialer.options import profile_of, session_options
+from call_service.recordings import RecordingStore
+from call_service.voice.engines.bundle import Engines
+from call_service.voice.options import TurnTimings
+from call_service.voice.ports import Brain, Role, Turn
+from call_service.voice.recorder import Recorder
+from call_service.voice.session import VoiceSession
+from shared.background import running
+
+log = structlog.get_logger(__name__)
+
+PLACE_TIMEOUT_SECONDS = 15
+# A carrier that neither answers nor ends the attempt is given up this long after its own ring time-out.
+RING_GRACE_SECONDS = 15
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What a worker needs to run calls."""
+
+    carrier: Carrier
+    engines: Engines
+    brain: Brain
+    recordings: RecordingStore
+    wrap_up: WrapUp
+    ring_timeout: timedelta
+    price_per_minute: Decimal
+    currency: str
+
+
+class CallRunner:
+    """Dials a claimed call, holds the conversation, writes what happened. `run` never raises."""
+
+    def __init__(self, call: Call, tools: Tools) -> None:
+        self._tools = tools
+        self._journal = Journal(tools.wrap_up.db, call, tools.wrap_up.public_url)
+        self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
+        self._session: VoiceSession | None = None
+        self._data: dict[str, str] = {}
+
+    def lose(self) -> None:
+        """The lease is gone: hang up and write nothing more."""
+        self._journal.lost.set()
+
+    def request_end(self) -> None:
+        """Say goodbye and hang up, because this process has to stop."""
+        if self._session:
+            self._session.request_end("agent_hung_up")
+
+    async def run(self) -> None:
+        structlog.contextvars.bind_contextvars(call_id=self._journal.call.id, tenant=self._journal.call.tenant)
+        async with running(self._journal.run(), "journal"):
+            try:
+                outcome = await self._dial()
+                ended = await self._end(outcome)
+                if ended:
+                    await self._tools.wrap_up.complete(self._journal.call)
+            except FenceLostError:
+                log.warning("call lost")
+            except Exception:
+                log.exception("call failed")
+
+    async def _end(self, outcome: Outcome) -> bool:
+        log.info("call ended", status=outcome.status.value, reason=outcome.reason)
+        tools = self._tools
+        return await self._journal.end(outcome, self._data, tools.price_per_minute, tools.currency)
+
+    async def _dial(self) -> Outcome:
+        """Intent first: it is committed before the carrier hears of the call, so that nobody dials it a second time."""
+        await self._journal.intend(self._tools.carrier.name)
+        call = self._journal.call
+        request = DialRequest(call.id, call.to_number, call.from_number, self._tools.ring_timeout)
+        try:
+            async with asyncio.timeout(PLACE_TIMEOUT_SECONDS):
+                leg = await self._tools.carrier.place(request)
+        except CarrierRejectedError as error:
+            log.info("carrier rejected the call", reason=error.reason)
+            return outcome_of(error.reason, error.sip_code)
+        except (OutcomeUnknownError, TimeoutError):
+            return await self._reconcile()
+        try:
+            return await self._follow(leg)
+        finally:
+            await leg.hang_up()
+
+    async def _reconcile(self) -> Outcome:
+        """Ask the carrier whether it dialled. It is never dialled again, whatever the answer."""
+        was_dialled = await self._tools.carrier.find(self._journal.call.id)
+        if was_dialled is False:
+            return Outcome(Status.FAILED, "carrier_unreachable", "carrier")
+        return OUTCOME_UNKNOWN
+
+    async def _follow(self, leg: Leg) -> Outcome:
+        leg.on_event(self._on_event)
+        limit = self._tools.ring_timeout.total_seconds() + RING_GRACE_SECONDS
+        try:
+            async with asyncio.timeout(limit):
+                ended = await self._until_answer()
+        except TimeoutError:
+            return Outcome(Status.NO_ANSWER, "no_answer", "callee")
+        if ended is not None:
+            return outcome_of(ended.cause, ended.sip_code)
+        return await self._converse(leg)
+
+    def _on_event(self, event: LegEvent) -> None:
+        if self._session:
+            self._session.on_leg_event(event)
+        else:
+            self._events.put_nowait(event)
+
+    async def _until_answer(self) -> Ended | None:
+        while True:
+            match await self._events.get():
+                case Ringing():
+                    self._journal.advance(Status.RINGING)
+                case Answered():
+                    self._journal.advance(Status.IN_PROGRESS)
+                    return None
+                case Ended() as ended:
+                    return ended
+                case _:
+                    pass
+
+    async def _converse(self, leg: Leg) -> Outcome:
+        agent = self._journal.call.agent
+        tools = self._tools
+        recorder = Recorder(tools.recordings.path_for(self._journal.call.id)) if agent["recordingEnabled"] else None
+        conversation = tools.brain.converse(profile_of(self._journal.call))
+        session = VoiceSession(leg, tools.engines, conversation, session_options(agent), self, recorder)
+        self._session = session
+        while not self._events.empty():
+            session.on_leg_event(self._events.get_nowait())
+        async with running(self._hang_up_when_lost(leg), "fence watch"):
+            result = await session.run()
+        if recorder:
+            await recorder.finish()
+        return Outcome(Status(result.status), result.reason, result.fault)
+
+    async def _hang_up_when_lost(self, leg: Leg) -> None:
+        await self._journal.lost.wait()
+        await leg.hang_up()
+
+    # ---- what the session reports ------------------------------------------------------------------------------
+
+    def on_turn(self, turn: Turn, timings: TurnTimings) -> None:
+        known: dict[str, Any] = {name: value for name, value in asdict(timings).items() if value is not None}
+        self._journal.turn(CallTurn(turn.role, turn.text, turn.start_ms, turn.end_ms, turn.interrupted), known)
+
+    def on_speech_started(self, role: Role) -> None:
+        """Nothing is written before the turn is final."""
+
+    def on_collected(self, field: str, value: str) -> None:
+        self._data[field] = value

@@ -1,0 +1,128 @@
+"""The worker: claims queued calls, keeps their leases alive, drains.
+
+A queued call wakes it by NOTIFY; it also polls, because notifications can be lost. Claims are bounded by free slots, so
+a full worker leaves the queue to others.
+"""
+
+import asyncio
+from datetime import timedelta
+
+import asyncpg
+import structlog
+from prometheus_client import Counter, Gauge
+
+from call_service.calls import repository
+from call_service.calls.domain import Call
+from call_service.dialer.runner import CallRunner, Tools
+from shared.db import Database, DatabaseUnavailableError
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 1.0
+RENEW_TIMEOUT_SECONDS = 5.0
+GOODBYE_SECONDS = 15.0
+DATABASE_ERRORS = (DatabaseUnavailableError, asyncpg.PostgresError)
+
+LIVE_CALLS = Gauge("talkstack_worker_live_calls", "Calls this worker holds.")
+CALL_SLOTS = Gauge("talkstack_worker_call_slots", "Calls this worker may hold at once.")
+CLAIMED = Counter("talkstack_worker_claimed_calls", "Calls claimed since the start.")
+LOST = Counter("talkstack_worker_lost_calls", "Calls whose lease was lost to another process.")
+
+
+class Worker:
+    """Runs up to `max_calls` calls at once."""
+
+    def __init__(self, db: Database, tools: Tools, *, owner: str, lease: timedelta, max_calls: int) -> None:
+        self._db = db
+        self._tools = tools
+        self._owner = owner
+        self._lease = lease
+        self._max_calls = max_calls
+        self._live: dict[str, tuple[int, CallRunner, asyncio.Task[None]]] = {}
+        self._wake = asyncio.Event()
+        self._is_draining = False
+        CALL_SLOTS.set(max_calls)
+
+    async def run(self, heartbeat_seconds: float) -> None:
+        """Until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._db.listen("calls_queued", lambda _payload: self._wake.set(), self._wake.set))
+            group.create_task(self._claim_forever())
+            group.create_task(self._renew_forever(heartbeat_seconds))
+
+    async def drain(self) -> None:
+        """Claim nothing more; wait until the live calls have ended."""
+        self._is_draining = True
+        while self._live:
+            await asyncio.wait([task for _fence, _runner, task in self._live.values()])
+
+    async def stop(self) -> None:
+        """What still talks when the drain time is over says goodbye; what can't is cut and left to the sweeper."""
+        tasks = [task for _fence, _runner, task in self._live.values()]
+        if not tasks:
+            return
+        for _fence, runner, _task in self._live.values():
+            runner.request_end()
+        _done, late = await asyncio.wait(tasks, timeout=GOODBYE_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    async def _claim_forever(self) -> None:
+        while not self._is_draining:
+            self._wake.clear()
+            free = self._max_calls - len(self._live)
+            claimed = await self._claim(free) if free > 0 else []
+            for call in claimed:
+                self._start(call)
+            if not claimed or len(claimed) == free:
+                await self._idle()
+
+    async def _claim(self, free: int) -> list[Call]:
+        try:
+            claimed = await repository.claim(self._db, self._owner, self._lease, free)
+        except DATABASE_ERRORS:
+            log.warning("cannot claim", exc_info=True)
+            await asyncio.sleep(POLL_SECONDS)
+            return []
+        CLAIMED.inc(len(claimed))
+        return claimed
+
+    async def _idle(self) -> None:
+        try:
+            await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
+        except TimeoutError:
+            return
+
+    def _start(self, call: Call) -> None:
+        runner = CallRunner(call, self._tools)
+        task = asyncio.create_task(runner.run(), name=f"call {call.id}")
+        self._live[call.id] = (call.fence, runner, task)
+        LIVE_CALLS.set(len(self._live))
+        task.add_done_callback(lambda _task: self._ended(call.id))
+
+    def _ended(self, call_id: str) -> None:
+        del self._live[call_id]
+        LIVE_CALLS.set(len(self._live))
+        self._wake.set()
+
+    async def _renew_forever(self, heartbeat_seconds: float) -> None:
+        while True:
+            await asyncio.sleep(heartbeat_seconds)
+            await self._renew()
+
+    async def _renew(self) -> None:
+        """A call whose lease is gone is hung up: another process has ended it."""
+        held = {call_id: fence for call_id, (fence, _runner, _task) in self._live.items()}
+        if not held:
+            return
+        try:
+            async with asyncio.timeout(RENEW_TIMEOUT_SECONDS):
+                kept = await repository.renew(self._db, self._owner, self._lease, held)
+        except (*DATABASE_ERRORS, TimeoutError):
+            log.warning("cannot renew leases", exc_info=True)
+            return
+        for call_id in set(held) - kept:
+            if (lost := self._live.get(call_id)) is not None:
+                LOST.inc()
+                lost[1].lose()

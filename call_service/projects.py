@@ -1,0 +1,89 @@
+"""The port to project_service: what a call needs to know of a project, its agent and its numbers."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import aiohttp
+import orjson
+import stamina
+
+from call_service.calls.errors import ActiveAgentNotSetError, AgentNotFoundError, ProjectNotFoundError
+from shared import tokens
+from shared.errors import ApiError, UnavailableError
+from shared.tokens import InternalTokens, Principal
+
+TIMEOUT = aiohttp.ClientTimeout(total=5, connect=1)
+_ERRORS = {error.code: error for error in (ActiveAgentNotSetError, AgentNotFoundError, ProjectNotFoundError)}
+_RETRYABLE = (aiohttp.ClientConnectionError, TimeoutError)
+
+
+class ProjectServiceUnavailableError(UnavailableError):
+    """The project service is briefly unavailable; try again."""
+
+    code = "project_service_unavailable"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedCall:
+    """The agent as of now (its settings included) and the number to call from, None when there is none."""
+
+    project_id: str
+    agent: Mapping[str, Any]
+    from_number: str | None
+
+
+class ProjectDirectory(Protocol):
+    """Knows projects and agents of a tenant."""
+
+    async def prepare(self, tenant: str, project_id: str, agent_id: str | None) -> PreparedCall:
+        """What a call of this agent (or of the active one) needs.
+
+        Raises:
+            ProjectNotFoundError, AgentNotFoundError, ActiveAgentNotSetError, ProjectServiceUnavailableError
+        """
+
+    async def require(self, tenant: str, project_id: str) -> None:
+        """Raises ProjectNotFoundError when the tenant has no such project."""
+
+
+class HttpProjectDirectory:
+    """Asks project_service over HTTP, speaking for the tenant with an internal token."""
+
+    def __init__(self, session: aiohttp.ClientSession, base_url: str, internal: InternalTokens) -> None:
+        self._session = session
+        self._base = base_url.rstrip("/")
+        self._internal = internal
+
+    async def prepare(self, tenant: str, project_id: str, agent_id: str | None) -> PreparedCall:
+        body = {"projectId": project_id, "agentId": agent_id}
+        found = await self._ask("POST", "/internal/calls/prepare", tenant, body)
+        return PreparedCall(found["project"]["id"], found["agent"], found["from_number"])
+
+    async def require(self, tenant: str, project_id: str) -> None:
+        await self._ask("GET", f"/internal/projects/{project_id}", tenant)
+
+    async def _ask(self, method: str, path: str, tenant: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        try:
+            async for attempt in stamina.retry_context(on=_RETRYABLE, attempts=3, timeout=8, wait_max=1):
+                with attempt:
+                    status, answer = await self._request(method, path, tenant, body)
+        except (*_RETRYABLE, orjson.JSONDecodeError) as error:
+            raise ProjectServiceUnavailableError from error
+        if status == 200:
+            return answer
+        raise self._error(answer)
+
+    async def _request(
+        self, method: str, path: str, tenant: str, body: Mapping[str, Any] | None
+    ) -> tuple[int, dict[str, Any]]:
+        headers = {tokens.HEADER: self._internal.sign(Principal(tenant, "service"))}
+        async with self._session.request(
+            method, self._base + path, json=body, headers=headers, timeout=TIMEOUT, allow_redirects=False
+        ) as response:
+            return response.status, orjson.loads(await response.read())
+
+    @staticmethod
+    def _error(answer: Mapping[str, Any]) -> ApiError:
+        known = _ERRORS.get(str(answer.get("code")))
+        return known() if known else ProjectServiceUnavailableError()

@@ -1,0 +1,60 @@
+"""Settings of call_service: its API process and its workers."""
+
+from decimal import Decimal
+from pathlib import Path
+
+from pydantic import Field, HttpUrl, SecretStr
+
+from call_service.llm import LlmSettings
+from shared.settings import ServiceSettings
+
+
+class CallSettings(ServiceSettings):
+    """What the API process and the workers share."""
+
+    database_schema: str = Field("calls", description="Postgres schema of this service.")
+    public_url: HttpUrl = Field(HttpUrl("http://127.0.0.1:8080"), description="Base of the links in answers.")
+    recordings_dir: Path = Field(
+        Path("var/recordings"), description="Where recordings live; a volume that API and workers share."
+    )
+    lease_seconds: int = Field(30, ge=3, description="How long a worker owns a call without a heartbeat.")
+    llm_base_url: HttpUrl | None = Field(
+        None, description="An OpenAI-compatible API, up to and with /v1; without one the built-in brain talks."
+    )
+    llm_api_key: SecretStr = Field(SecretStr(""), description="Its key, where it wants one.")
+    llm_model: str = Field("gpt-4o-mini", description="Its model.")
+
+
+class CallApiSettings(CallSettings):
+    """The API process."""
+
+    project_url: HttpUrl = Field(HttpUrl("http://127.0.0.1:8082"), description="Base URL of project_service.")
+    sweep_seconds: float = Field(5, gt=0, description="How often calls of lost workers are looked for.")
+
+
+class WorkerSettings(CallSettings):
+    """A worker: dials and talks."""
+
+    drain_seconds: int = Field(3600, ge=0, description="How long live calls may go on after SIGTERM.")
+    worker_max_calls: int = Field(40, ge=1, le=1000, description="Calls that one worker holds at once.")
+    ring_timeout_seconds: int = Field(45, ge=5, le=120, description="How long the callee's phone rings.")
+    simulated_scripts_dir: Path | None = Field(
+        None, description="Scripts of simulated callees by number, e.g. `+12025550120.json`."
+    )
+    price_per_minute: Decimal = Field(
+        Decimal(0), ge=0, description="What an answered minute costs, billed by the second; shown as the call's cost."
+    )
+    currency: str = Field("USD", pattern="^[A-Z]{3}$", description="Currency of the price (ISO 4217).")
+    heartbeat_seconds: float = Field(10, gt=0, description="How often a worker renews its leases.")
+    engines: str = Field(
+        "local", pattern="^(local|null)$", description="Speech engines: local, or null for load tests."
+    )
+
+
+def llm_settings(settings: CallSettings) -> LlmSettings | None:
+    """The chat endpoint, None when the built-in brain is to talk."""
+    if settings.llm_base_url is None:
+        return None
+    return LlmSettings(
+        base_url=str(settings.llm_base_url).rstrip("/"), model=settings.llm_model, api_key=settings.llm_api_key
+    )
