@@ -2,6 +2,7 @@
 
 from decimal import Decimal
 from pathlib import Path
+from typing import Literal
 
 from pydantic import Field, HttpUrl, SecretStr
 
@@ -46,9 +47,7 @@ class WorkerSettings(CallSettings):
     )
     currency: str = Field("USD", pattern="^[A-Z]{3}$", description="Currency of the price (ISO 4217).")
     heartbeat_seconds: float = Field(10, gt=0, description="How often a worker renews its leases.")
-    engines: str = Field(
-        "local", pattern="^(local|null)$", description="Speech engines: local, or null for load tests."
-    )
+    engines: Literal["local", "null"] = Field("local", description="Speech engines: local, or null for load tests.")
 
 
 def llm_settings(settings: CallSettings) -> LlmSettings | None:

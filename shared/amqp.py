@@ -77,10 +77,12 @@ class _AmqpDelivery:
         await _attempt("rejecting a message", self._message.reject(requeue=False))
 
 
-def _queue_arguments(queue: str, delivery_limit: int) -> dict[str, str | int]:
+def _queue_arguments(queue: str, delivery_limit: int, expires_seconds: int | None) -> dict[str, str | int]:
+    limited: dict[str, str | int] = {"x-queue-type": "quorum", "x-delivery-limit": delivery_limit}
+    if expires_seconds is not None:
+        return {**limited, "x-expires": expires_seconds * 1000}
     return {
-        "x-queue-type": "quorum",
-        "x-delivery-limit": delivery_limit,
+        **limited,
         "x-dead-letter-exchange": "",
         "x-dead-letter-routing-key": f"{queue}.dead",
         "x-dead-letter-strategy": "at-least-once",
@@ -183,7 +185,13 @@ class AmqpBus:
         return True
 
     async def subscribe(
-        self, queue: str, bindings: Sequence[str], handler: EventHandler, *, prefetch: int = 32
+        self,
+        queue: str,
+        bindings: Sequence[str],
+        handler: EventHandler,
+        *,
+        prefetch: int = 32,
+        expires_seconds: int | None = None,
     ) -> AmqpSubscription:
         name = self._prefix + queue
         dispatcher = Dispatcher(queue, handler, prefetch, self._backoff)
@@ -198,8 +206,9 @@ class AmqpBus:
                 channel = await _channel(self._consuming)
                 await channel.set_qos(prefetch_count=prefetch)
                 exchange = await _declare_exchange(channel, self._prefix)
-                await channel.declare_queue(f"{name}.dead", durable=True, arguments={"x-queue-type": "quorum"})
-                arguments = _queue_arguments(name, self._delivery_limit)
+                if expires_seconds is None:
+                    await channel.declare_queue(f"{name}.dead", durable=True, arguments={"x-queue-type": "quorum"})
+                arguments = _queue_arguments(name, self._delivery_limit, expires_seconds)
                 declared = await channel.declare_queue(name, durable=True, arguments=arguments)
                 for binding in bindings:
                     await declared.bind(exchange, binding)

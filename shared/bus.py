@@ -42,9 +42,18 @@ class EventBus(Protocol):
         """
 
     async def subscribe(
-        self, queue: str, bindings: Sequence[str], handler: EventHandler, *, prefetch: int = 32
+        self,
+        queue: str,
+        bindings: Sequence[str],
+        handler: EventHandler,
+        *,
+        prefetch: int = 32,
+        expires_seconds: int | None = None,
     ) -> Subscription:
         """Create `queue` if needed, bind it, and run up to `prefetch` handlers at a time.
+
+        With `expires_seconds` the queue is one process's own: it goes, with its events, when nobody has subscribed to
+        it for that long or earlier, and an event that fails too often is dropped.
 
         Raises:
             BrokerUnavailableError: the broker could not be reached.

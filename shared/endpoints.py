@@ -22,6 +22,7 @@ from shared.errors import (
     MalformedJsonError,
     TokenRequiredError,
     UnauthorizedError,
+    UnprocessableError,
     UnsupportedMediaTypeError,
 )
 from shared.tokens import InternalTokens, Principal
@@ -59,12 +60,12 @@ class Context(Generic[BodyT]):
         """A `{name}` of the path."""
         return self.request.match_info[name]
 
-    def query(self, model: type[ModelT]) -> ModelT:
+    def query(self, model: type[ModelT], invalid: "InvalidFactory | None" = None) -> ModelT:
         """The query string as `model`; a parameter that repeats becomes a list where the model has one."""
         given = self.request.query
         many = {name for name, info in model.model_fields.items() if "list" in str(info.annotation)}
         values = {name: given.getall(name) if name in many else given[name] for name in given}
-        return validate(model, values)
+        return validate(model, values, invalid or invalid_request)
 
 
 HandlerOf = Callable[[Context[BodyT]], Awaitable[Answer]]
@@ -74,6 +75,11 @@ Handler = HandlerOf[Any]
 def invalid_request(errors: Sequence[FieldError]) -> ApiError:
     """The default error for a malformed body; its message names the first fields."""
     return InvalidRequestError(summarize(errors), errors=errors)
+
+
+def unprocessable(errors: Sequence[FieldError]) -> ApiError:
+    """The same with status 422, as the endpoints beyond the reference answer."""
+    return UnprocessableError(summarize(errors), errors=errors)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,8 +5,10 @@ import re
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
+from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Any
 
 import structlog
 import uvloop
@@ -36,19 +38,22 @@ from shared.tokens import InternalTokens
 log = structlog.get_logger(__name__)
 
 REQUEST_ID = "X-Request-Id"
+_REQUEST_ID_KEY = web.RequestKey("request_id", str)
 _REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 DrainHook = Callable[[], Awaitable[None]]
 DRAIN_HOOKS = web.AppKey("drain_hooks", list[DrainHook])
+# How aiohttp serves an application, where the defaults do not fit.
+SERVER_OPTIONS = web.AppKey("server_options", dict[str, Any])
 
 
 def request_id(request: web.Request) -> str:
     """The id that goes with this request through all services; the client's own where it has a sane form."""
-    known = request.get("request_id")
+    known = request.get(_REQUEST_ID_KEY)
     if known is None:
         given = request.headers.get(REQUEST_ID, "")
-        known = request["request_id"] = given if _REQUEST_ID_FORM.fullmatch(given) else new_id()
-    return str(known)
+        known = request[_REQUEST_ID_KEY] = given if _REQUEST_ID_FORM.fullmatch(given) else new_id()
+    return known
 
 
 def _from_http_exception(error: web.HTTPException) -> ApiError:
@@ -114,45 +119,71 @@ def new_app(settings: ProcessSettings, service: str, routers: Sequence[Router] =
     return app
 
 
-async def _drain(app: web.Application, timeout_seconds: float) -> None:
-    app[HEALTH].is_draining = True
-    log.info("draining")
+@dataclass(frozen=True, slots=True)
+class Hosted:
+    """An application, and the settings it listens and drains by."""
+
+    app: web.Application
+    settings: ProcessSettings
+
+
+async def _drain(hosted: Hosted) -> None:
+    hosted.app[HEALTH].is_draining = True
+    seconds = hosted.settings.drain_seconds
     try:
-        await asyncio.wait_for(asyncio.gather(*(hook() for hook in app[DRAIN_HOOKS])), timeout_seconds)
+        await asyncio.wait_for(asyncio.gather(*(hook() for hook in hosted.app[DRAIN_HOOKS])), seconds)
     except TimeoutError:
-        log.warning("drain time is over", drain_seconds=timeout_seconds)
+        log.warning("drain time is over", drain_seconds=seconds)
 
 
-async def serve(app: web.Application, settings: ProcessSettings) -> None:
+async def _drain_all(hosted: Sequence[Hosted], cut: asyncio.Event) -> None:
+    log.info("draining")
+    works: list[asyncio.Future[Any]] = [
+        asyncio.gather(*(_drain(one) for one in hosted)),
+        asyncio.ensure_future(cut.wait()),
+    ]
+    await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
+    for work in works:
+        work.cancel()
+        with suppress(asyncio.CancelledError):
+            await work
+
+
+async def serve(hosted: Sequence[Hosted]) -> None:
     """Serve until SIGTERM or SIGINT, then drain and release resources in reverse. A second signal cuts the drain."""
     stop, cut = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: cut.set() if stop.is_set() else stop.set())
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=min(settings.drain_seconds, 30))
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, settings.host, settings.port, reuse_port=True, backlog=1024).start()
-        log.info("ready", address=settings.host, port=settings.port)
+    async with AsyncExitStack() as stack:
+        for one in hosted:
+            settings = one.settings
+            runner = web.AppRunner(
+                one.app,
+                access_log=None,
+                shutdown_timeout=min(settings.drain_seconds, 30),
+                **one.app.get(SERVER_OPTIONS, {}),
+            )
+            stack.push_async_callback(runner.cleanup)
+            await runner.setup()
+            await web.TCPSite(runner, settings.host, settings.port, reuse_port=True, backlog=1024).start()
+            log.info("ready", address=settings.host, port=settings.port)
         await stop.wait()
-        draining = asyncio.ensure_future(_drain(app, settings.drain_seconds))
-        cutting = asyncio.ensure_future(cut.wait())
-        await asyncio.wait([draining, cutting], return_when=asyncio.FIRST_COMPLETED)
-        for task in (draining, cutting):
-            task.cancel()
-            with suppress(asyncio.CancelledError):
-                await task
-    finally:
-        await runner.cleanup()
-        log.info("stopped")
+        await _drain_all(hosted, cut)
+    log.info("stopped")
 
 
 def run(build_app: Callable[[], web.Application], settings: ProcessSettings, service: str) -> None:
+    """The main function of a process with one application."""
+    run_all(lambda: [Hosted(build_app(), settings)], settings, service)
+
+
+def run_all(build: Callable[[], Sequence[Hosted]], settings: ProcessSettings, service: str) -> None:
     """The main function of every process. A failure at start is one line and exit status 1."""
     configure_logging(service, settings.log_level, settings.log_format)
 
     async def main() -> None:
-        await serve(build_app(), settings)
+        await serve(build())
 
     try:
         uvloop.run(main())

@@ -2,6 +2,7 @@
 
 import asyncio
 import ipaddress
+import re
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,6 +39,9 @@ _DENIED = tuple(
         "fec0::/10",  # site-local (RFC 3879)
     )
 )
+
+
+_DOTTED_DECIMAL = r"(0|[1-9][0-9]{0,2})(\.(0|[1-9][0-9]{0,2})){3}"
 
 
 class InvalidUrlError(InvalidRequestError):
@@ -99,7 +103,16 @@ def parse_url(url: str, *, allow_private: bool = False) -> URL:
         raise InvalidUrlError("This URL names no host.")
     if parsed.user is not None or parsed.password is not None:
         raise InvalidUrlError("A URL must not carry a user name or password.")
+    if _is_disguised_ipv4(parsed.host):
+        raise InvalidUrlError("Write an IPv4 address as four decimal numbers.")
     return parsed
+
+
+def _is_disguised_ipv4(host: str) -> bool:
+    """A last label that is a number makes the whole an IPv4 address (WHATWG URL, host parsing), e.g. `0x7f.1`."""
+    last = host.removesuffix(".").rpartition(".")[2]
+    is_number = ":" not in host and re.fullmatch(r"[0-9]+|0[xX][0-9a-fA-F]*", last)
+    return bool(is_number) and not re.fullmatch(_DOTTED_DECIMAL, host)
 
 
 async def check_url(url: str, allow_private: bool = False) -> None:

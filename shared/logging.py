@@ -9,6 +9,7 @@ from typing import Literal
 
 import orjson
 import structlog
+from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
 
 
@@ -23,9 +24,13 @@ def configure_logging(service: str, level: str = "info", log_format: Literal["js
     renderer: Processor = (
         structlog.processors.JSONRenderer(serializer=lambda value, **_: orjson.dumps(value, default=str).decode())
         if log_format == "json"
-        else structlog.dev.ConsoleRenderer(event_key="message", colors=sys.stdout.isatty())
+        else structlog.dev.ConsoleRenderer(
+            event_key="message", colors=sys.stdout.isatty(), exception_formatter=structlog.dev.plain_traceback
+        )
     )
-    finish: list[Processor] = [structlog.processors.dict_tracebacks] if log_format == "json" else []
+    # Without local variables, which hold passwords and addresses: the default renders both formats with them.
+    tracebacks = structlog.processors.ExceptionRenderer(ExceptionDictTransformer(show_locals=False))
+    finish: list[Processor] = [tracebacks] if log_format == "json" else []
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),

@@ -69,9 +69,12 @@ class _MemoryDelivery:
 class MemorySubscription:
     """Takes events from a queue as fast as the dispatcher has room for them."""
 
-    def __init__(self, queue: _Queue, dispatcher: Dispatcher, prefetch: int) -> None:
+    def __init__(
+        self, queue: _Queue, dispatcher: Dispatcher, prefetch: int, forget: Callable[[], object] | None
+    ) -> None:
         self._queue = queue
         self._dispatcher = dispatcher
+        self._forget = forget
         self._room = asyncio.Semaphore(prefetch)
         self._pump = asyncio.create_task(self._take())
 
@@ -86,6 +89,8 @@ class MemorySubscription:
         with suppress(asyncio.CancelledError):
             await self._pump
         await self._dispatcher.close(timeout_seconds)
+        if self._forget is not None:
+            self._forget()
 
 
 class InMemoryBus:
@@ -121,12 +126,20 @@ class InMemoryBus:
                 await queue.put(body)
 
     async def subscribe(
-        self, queue: str, bindings: Sequence[str], handler: EventHandler, *, prefetch: int = 32
+        self,
+        queue: str,
+        bindings: Sequence[str],
+        handler: EventHandler,
+        *,
+        prefetch: int = 32,
+        expires_seconds: int | None = None,
     ) -> MemorySubscription:
         await self.ping()
         store = self._queues.setdefault(queue, _Queue(self._capacity, self._delivery_limit))
         store.bindings.update(bindings)
-        subscription = MemorySubscription(store, Dispatcher(queue, handler, prefetch, self._backoff), prefetch)
+        dispatcher = Dispatcher(queue, handler, prefetch, self._backoff)
+        forget = None if expires_seconds is None else lambda: self._queues.pop(queue, None)
+        subscription = MemorySubscription(store, dispatcher, prefetch, forget)
         self._subscriptions.append(subscription)
         return subscription
 

@@ -13,7 +13,6 @@ from shared.envelope import error_body
 from shared.errors import (
     ApiError,
     BodyTooLargeError,
-    InvalidRequestError,
     MalformedJsonError,
     UnauthorizedError,
     UnsupportedMediaTypeError,
@@ -59,7 +58,7 @@ def _errors_of(endpoint: Endpoint) -> list[type[ApiError]]:
     if endpoint.body is not None:
         errors += [MalformedJsonError, BodyTooLargeError, UnsupportedMediaTypeError]
     if endpoint.body is not None or endpoint.query is not None:
-        errors.append(InvalidRequestError)
+        errors.append(type(endpoint.invalid([])))
     return errors
 
 

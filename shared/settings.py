@@ -1,7 +1,7 @@
 """Settings come from the environment, are frozen, and fail at start naming the variable."""
 
 import sys
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from pydantic import AmqpDsn, Field, PostgresDsn, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -32,10 +32,10 @@ class ServiceSettings(ProcessSettings):
     amqp_url: AmqpDsn | None = Field(None, description="RabbitMQ URL; without one events stay in this process.")
 
 
-def load_settings(settings: type[SettingsType]) -> SettingsType:
-    """Read the environment, or exit with status 78 (EX_CONFIG) naming each wrong variable."""
+def load_settings(settings: type[SettingsType], **given: Any) -> SettingsType:
+    """Read the environment (`given` wins), or exit with status 78 (EX_CONFIG) naming each wrong variable."""
     try:
-        return settings()
+        return settings(**given)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
             name = "_".join(str(part) for part in problem["loc"]).upper()

@@ -26,11 +26,17 @@ class Analyzer:
     async def analyze(self, call: Call, turns: list[CallTurn], questions: list[Question]) -> dict[str, Any]:
         """The analysis as the public contract shows it."""
         facts = CallFacts(
-            status=call.status.value, reason=call.reason, seconds=call.seconds, data=dict(call.data), to=call.to_number
+            to=call.other_party,
+            direction=call.direction,
+            status=call.status.value,
+            reason=call.reason,
+            seconds=call.seconds,
+            agent_name=call.agent.get("name"),
+            data=call.data,
         )
         said = [Turn(turn.role, turn.text, turn.start_ms, turn.end_ms, turn.interrupted) for turn in turns]
         standing = [Question.model_validate(item) for item in call.agent.get("analysisQuestions") or ()]
-        result = await analyze(said, questions, standing, facts, self.llm)
+        result = await analyze(said, questions, facts, self.llm, standing=standing)
         return result.model_dump(mode="json")
 
 

@@ -76,8 +76,8 @@ LegEvent = Ringing | Answered | DtmfReceived | MachineDetected | Ended
 class CarrierRejectedError(Exception):
     """The carrier refused the attempt before anybody's phone rang; it is certain that nobody was dialled."""
 
-    def __init__(self, reason: str, sip_code: int | None = None) -> None:
-        super().__init__(reason)
+    def __init__(self, reason: str, sip_code: int | None = None, *, detail: str | None = None) -> None:
+        super().__init__(detail or reason)
         self.reason = reason
         self.sip_code = sip_code
 
@@ -96,7 +96,10 @@ class Leg(Protocol):
         """Deliver events in order, also those that came before the listener; `Ended` is the last, exactly once."""
 
     def play(self, pcm: bytes) -> None:
-        """Queue PCM for the callee behind what is queued already; any length, cut into frames by the leg."""
+        """Queue PCM for the callee behind what is queued already; any length, cut into frames by the leg.
+
+        What exceeds two minutes of queued audio is dropped.
+        """
 
     def clear(self) -> int:
         """Drop what is queued and not yet played. Returns the milliseconds that were dropped; pending marks fire."""

@@ -8,7 +8,7 @@ from aiohttp import web
 
 from call_service.calls.wrap_up import Analyzer, WrapUp
 from call_service.carriers.port import Carrier
-from call_service.carriers.simulated import build_simulated_carrier
+from call_service.carriers.simulated import ScriptBook, SimulatedCarrier
 from call_service.carriers.ticker import Ticker
 from call_service.dialer.runner import Tools
 from call_service.dialer.worker import Worker
@@ -22,6 +22,8 @@ from call_service.voice.ports import Brain
 from shared.background import running
 from shared.http import DRAIN_HOOKS, new_app
 from shared.resources import DATABASE, database
+
+CALLEE_VOICE = "heart-brisk"
 
 ENGINES = web.AppKey("engines", Engines)
 CARRIER = web.AppKey("carrier", Carrier)
@@ -40,12 +42,14 @@ def build_app(settings: WorkerSettings) -> web.Application:
 
     async def carrier(app: web.Application) -> AsyncIterator[None]:
         loaded = app[ENGINES]
-        app[CARRIER] = build_simulated_carrier(
-            Ticker(),
-            loaded.synthesizer,
-            loaded.recognizer,
-            random.Random(),  # noqa: S311 - it shapes the noise on the line
-            settings.simulated_scripts_dir,
+        own_scripts = [settings.simulated_scripts_dir] if settings.simulated_scripts_dir else []
+        app[CARRIER] = SimulatedCarrier(
+            ticker=Ticker(),
+            synthesizer=loaded.synthesizer,
+            recognizer=loaded.recognizer,
+            book=ScriptBook.load(*own_scripts),
+            random=random.Random(),  # noqa: S311 - it shapes the noise on the line
+            voice_id=CALLEE_VOICE,
         )
         yield
         await app[CARRIER].close()

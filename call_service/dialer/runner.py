@@ -150,7 +150,7 @@ class CallRunner:
         tools = self._tools
         recorder = Recorder(tools.recordings.path_for(self._journal.call.id)) if agent["recordingEnabled"] else None
         conversation = tools.brain.converse(profile_of(self._journal.call))
-        session = VoiceSession(leg, tools.engines, conversation, session_options(agent), self, recorder)
+        session = VoiceSession(leg, tools.engines, conversation, session_options(agent), self, recorder=recorder)
         self._session = session
         while not self._events.empty():
             session.on_leg_event(self._events.get_nowait())

@@ -11,12 +11,13 @@ _NO = re.compile(
 )
 _YES = re.compile(
     r"\b(yes|yeah|yep|yup|ya|sure|of course|correct|right|exactly|absolutely|definitely|certainly|ok|okay|indeed|true|"
-    r"fine|perfect|please do|go ahead|sounds good|that works|i (do|am|will|have|did|can|would)|it (is|does|did|has)|"
-    r"that is|that's it|no (problem|worries|doubt)|not (bad|a problem)|why not|i don't mind|uh huh|mhm)\b"
+    r"fine|perfect|please do|go ahead|sounds good|that works|(i (do|am|will|have|did|can|would)|it (is|does|"
+    r"did|has))(?! not|')|"
+    r"that's it|no (problem|worries|doubt)|not (bad|a problem)|why not|i don't mind|uh huh|mhm)\b"
 )
 _UNSURE = re.compile(
     r"\b(don't know|do not know|not (so |really |quite )?sure|no idea|can't (say|remember)|cannot say|maybe|perhaps|"
-    r"depends|unsure)\b"
+    r"depends|unsure|rather not|prefer not|none of your business|no comment)\b"
 )
 _REFUSAL = re.compile(
     r"\b(rather not|none of your business|don't want to (say|tell|give|answer)|won't (tell|give|say)|not going to|"

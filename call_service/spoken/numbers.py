@@ -14,7 +14,6 @@ TENS = {
 }  # fmt: skip
 _REPEATS = {"double": 2, "triple": 3}
 _OH = frozenset({"oh", "o"})
-_SCALES = {"hundred": 100, "thousand": 1000}
 _DIGITS = re.compile(r"\$?(\d+(?:\.\d+)?)")
 _GROUPED = re.compile(r"(?<=\d)[,](?=\d{3}\b)")
 _SEPARATED = re.compile(r"(?<=\d)[-().\s/](?=\d)")
@@ -72,8 +71,10 @@ def _merge(value: float | None, word: str) -> float | None:
     """`value` grown by `word`, or None when the word does not continue it."""
     if value is None:
         return None
-    if word in _SCALES:
-        return value * _SCALES[word]
+    if word == "thousand":
+        return value * 1000
+    if word == "hundred":
+        return value + 99 * (value % 1000)
     unit = UNITS.get(word, TENS.get(word))
     if unit is None:
         return None

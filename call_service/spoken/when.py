@@ -26,7 +26,9 @@ _MONTH = rf"(?:{'|'.join(MONTHS)})"
 _DATE = re.compile(
     rf"\b(?P<month>{_MONTH}) (?:the )?(?P<day>{_DAY_NUMBER})\b|\b(?P<day2>{_DAY_NUMBER}) (?:of )?(?P<month2>{_MONTH})\b"
 )
-_DAY_OF_MONTH = re.compile(r"\bthe (\d{1,2}(?:st|nd|rd|th)|(?:twenty |thirty )?(?:%s))\b(?! (?:one|time))" % "|".join(_ORDINALS))
+_DAY_OF_MONTH = re.compile(
+    rf"\bthe (\d{{1,2}}(?:st|nd|rd|th)|(?:twenty |thirty )?(?:{'|'.join(_ORDINALS)}))\b(?! (?:one|time))"
+)
 _RELATIVE = re.compile(r"\b(day after tomorrow|tomorrow|today|tonight|next week|next month|this week)\b")
 
 _HOURS = {word: number for word, number in UNITS.items() if 1 <= number <= 12}
@@ -36,7 +38,9 @@ _MINUTE = rf"[0-5]\d|(?:twenty|thirty|forty|fifty) five|oh five|{'|'.join(_MINUT
 _TIME = re.compile(
     rf"(?:\b(?P<lead>at|around|about|by|after|before|from) )?(?:\b(?P<shift>half past|half|quarter past|quarter to) )?"
     rf"\b(?P<hour>{_HOUR})(?:(?P<sep>[:. ])(?P<minute>{_MINUTE}))?"
-    r"(?: ?(?P<part>am|pm)\b| (?P<clock>o'clock|oclock)\b)?\b(?! (?:people|persons?|guests?|of us|adults|children|kids|street|avenue|road|\d))"
+    r"(?: ?(?P<part>am|pm)\b| (?P<clock>o'clock|oclock)\b)?\b(?! (?:people|persons?|guests?|of us|adults|"
+    r"children|kids|street|"
+    r"avenue|road|\d))"
 )
 _PART = re.compile(r"\b(morning|noon|afternoon|evening|night|tonight)\b")
 _FIXED = {"noon": "12:00", "midday": "12:00", "midnight": "00:00"}
@@ -99,6 +103,8 @@ def time_in(text: str, *, asked: bool = False, evening: bool = False) -> str | N
             return value
     candidates = [(strength, match) for match in _TIME.finditer(said) if (strength := _strength(match, asked))]
     part = _PART.search(said)
+    if sum(strength == 1 for strength, _ in candidates) > 1:  # dictated digits, not a time
+        candidates = [candidate for candidate in candidates if candidate[0] > 1]
     if candidates:
         _, best = max(candidates, key=lambda candidate: candidate[0])
         return _clock(best, part[1] if part else None, evening=evening)

@@ -40,6 +40,10 @@ class Recognizer(Protocol):
             EngineError: stage `stt`; also when the engine's queue is full or its time-out passed.
         """
 
+    @property
+    def is_busy(self) -> bool:
+        """Would a request wait for others? Then nothing is recognised on the mere guess that a turn is over."""
+
 
 class Synthesizer(Protocol):
     """Text to speech, a sentence at a time."""
@@ -81,7 +85,7 @@ class Say:
 
 @dataclass(frozen=True, slots=True)
 class Collected:
-    """A value the brain got from the callee (`name`, `day`, `time`, `number`, `confirmed`, …): goes into `call.data`."""
+    """A value the brain got from the callee (`name`, `day`, `number`, `confirmed`, …): goes into `call.data`."""
 
     field: str
     value: str

@@ -51,7 +51,7 @@ def _runs(python: Path) -> bool:
 
 
 def _create(venv: Path) -> None:
-    _need_ensurepip()
+    make_sure_of_ensurepip()
     say(f"Creating {venv.name} with Python {sys.version.split()[0]} ...")
     made = subprocess.run([sys.executable, "-m", "venv", "--clear", venv], capture_output=True, text=True, check=False)
     if made.returncode:
@@ -59,11 +59,13 @@ def _create(venv: Path) -> None:
         raise StartError(f"Python could not create the virtual environment {venv}: {reason[-1]}")
 
 
-def _need_ensurepip() -> None:
+def make_sure_of_ensurepip() -> None:
     """Debian packs `ensurepip` separately from Python."""
 
     def present() -> bool:
-        return subprocess.run([sys.executable, "-c", "import ensurepip"], capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run([sys.executable, "-c", "import ensurepip"], capture_output=True, check=False).returncode == 0
+        )
 
     package = f"python{sys.version_info.major}.{sys.version_info.minor}-venv"
     if present() or (apt_install(package, VAR / "log/apt.log") and present()):
@@ -75,17 +77,25 @@ def _pip_install(python: Path, lock: Path) -> None:
     """Install, and show each package's name as pip comes to it."""
     total = sum(1 for line in lock.read_text().splitlines() if "==" in line and not line.startswith(" "))
     say(f"Installing about {total} packages from {lock.name} ...")
-    command = [python, "-m", "pip", "install", "--require-hashes", "--progress-bar=off", "--no-input", "-r", lock]
+    command: list[str | Path] = [
+        python,
+        "-m",
+        "pip",
+        "install",
+        "--require-hashes",
+        "--progress-bar=off",
+        "--no-input",
+        "-r",
+        lock,
+    ]
     environment = {**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"}
     tail: list[str] = []
-    with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    ) as pip:
+    with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as pip:
         assert pip.stdout is not None
         seen = 0
         for line in pip.stdout:
             tail = [*tail[-20:], line.strip()]
-            if line.startswith(("Collecting ", "Requirement already")):
+            if line.startswith(("Collecting ", "Processing ", "Ignoring ", "Requirement already")):
                 seen += 1
                 _show(f"[{seen}/{total}] {line.split(' (from')[0].strip()}", every=seen % 10 == 0)
             elif line.startswith("Installing collected"):
@@ -93,7 +103,7 @@ def _pip_install(python: Path, lock: Path) -> None:
     if sys.stdout.isatty():
         say("")
     if pip.returncode:
-        raise StartError(_why(tail))
+        raise StartError(why(tail))
 
 
 def _show(text: str, *, every: bool) -> None:
@@ -105,9 +115,11 @@ def _show(text: str, *, every: bool) -> None:
         say(text)
 
 
-def _why(tail: list[str]) -> str:
+def why(tail: list[str]) -> str:
     said = " ".join(tail)
-    if any(sign in said for sign in ("NewConnectionError", "ConnectTimeout", "Name or service", "Max retries", "nodename")):
+    if any(
+        sign in said for sign in ("NewConnectionError", "ConnectTimeout", "Name or service", "Max retries", "nodename")
+    ):
         return "The packages could not be downloaded: check this machine's network (or proxy) and run it again."
     if "No space left" in said:
         return "The disk is full: the packages need about 1.5 GB under .venv."

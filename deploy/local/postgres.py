@@ -5,7 +5,9 @@ import pwd
 import shutil
 import signal
 import subprocess
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
@@ -13,7 +15,7 @@ from urllib.parse import urlsplit, urlunsplit
 import asyncpg
 
 from deploy.local.keys import secret
-from deploy.local.system import StartError, free_port, say
+from deploy.local.system import Report, StartError, free_port, say
 from deploy.local.unit import Running, Unit
 
 DATABASE = "talkstack"
@@ -45,6 +47,8 @@ def _as_nobody() -> list[str]:
 
 def _initialise(directory: Path, password: str) -> None:
     data, draft = directory / "data", directory / "draft"
+    if data.exists():
+        return
     shutil.rmtree(draft, ignore_errors=True)  # an earlier start was interrupted here
     directory.mkdir(parents=True, exist_ok=True)
     directory.chmod(0o700)
@@ -75,8 +79,6 @@ def postgres_unit(directory: Path, *, settings: Sequence[str] = ()) -> tuple[Uni
         StartError: this platform or user cannot run it.
     """
     password = secret(directory.parent / "secrets", "postgres")
-    if not (directory / "data").exists():
-        _initialise(directory, password)
     port = free_port()
     dsn = f"postgresql://postgres:{password}@127.0.0.1:{port}/postgres"
 
@@ -88,7 +90,15 @@ def postgres_unit(directory: Path, *, settings: Sequence[str] = ()) -> tuple[Uni
     always = ("listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories=", "max_connections=200")
     flags = [part for setting in (*always, *settings) for part in ("-c", setting)]
     argv = [*_as_nobody(), str(_binaries() / "postgres"), "-D", str(directory / "data"), *flags]
-    unit = Unit("postgres", argv, dict(os.environ), ready, port, stop_signal=signal.SIGINT)  # "fast": ends sessions
+    unit = Unit(
+        name="postgres",
+        argv=argv,
+        env=dict(os.environ),
+        ready=ready,
+        port=port,
+        stop_signal=signal.SIGINT,  # ends open sessions; SIGTERM would wait for them
+        before_start=partial(_initialise, directory, password),
+    )
     return unit, dsn
 
 
@@ -116,7 +126,7 @@ def dsn_for(dsn: str, *, user: str | None = None, password: str = "", database: 
     return urlunsplit(parts._replace(netloc=netloc, path=f"/{database}" if database else parts.path))
 
 
-async def prepare(admin_dsn: str, secrets: Path) -> dict[str, str]:
+async def prepare(admin_dsn: str, secrets: Path, report: Report = say) -> dict[str, str]:
     """Make the database, and a role and schema for each service; safe to repeat. Returns a DSN by role.
 
     A server that lets its user create no roles serves all of them under that user, each in its own schema.
@@ -126,39 +136,48 @@ async def prepare(admin_dsn: str, secrets: Path) -> dict[str, str]:
     """
     try:
         return await _prepare(admin_dsn, secrets)
+    except asyncpg.InvalidPasswordError as error:
+        raise StartError(
+            f"Postgres refused a log-in ({error}): drop that role there, or name another server."
+        ) from error
     except asyncpg.InsufficientPrivilegeError:
-        say("This Postgres user may not create roles or databases: the services share its rights and its database.")
+        report("This Postgres user may not create roles or databases: the services share its rights and its database.")
         return dict.fromkeys(ROLES, admin_dsn)
-    except (OSError, TimeoutError, asyncpg.PostgresError) as error:
+    except (OSError, asyncpg.PostgresError) as error:
         raise StartError(f"Postgres at {urlsplit(admin_dsn).hostname} cannot be used: {error}.") from error
 
 
 async def _prepare(admin_dsn: str, secrets: Path) -> dict[str, str]:
-    await _run(admin_dsn, "SELECT 1 FROM pg_database WHERE datname = $1", "CREATE DATABASE %I", [DATABASE])
+    async with _connected(admin_dsn) as connection:
+        await _create(connection, "SELECT FROM pg_database WHERE datname = $1", ["CREATE DATABASE %1$I"], DATABASE)
     database = dsn_for(admin_dsn, database=DATABASE)
-    result = {}
-    for role in ROLES:
-        password = secret(secrets, f"database-{role}")
-        made = await _run(
-            database, "SELECT 1 FROM pg_roles WHERE rolname = $1", "CREATE ROLE %I LOGIN PASSWORD %L", [role, password]
-        )
-        del made
-        await _run(
-            database,
-            "SELECT 1 FROM pg_namespace WHERE nspname = $1",
-            "CREATE SCHEMA %1$I AUTHORIZATION %1$I",
-            [role],
-        )
-        result[role] = dsn_for(database, user=role, password=password)
-    return result
+    dsns = {role: dsn_for(database, user=role, password=secret(secrets, f"database-{role}")) for role in ROLES}
+    async with _connected(database) as connection:
+        for role in ROLES:
+            # The grant lets an administrator who is no superuser give the role its schema.
+            new_role = ["CREATE ROLE %1$I LOGIN PASSWORD %2$L", "GRANT %1$I TO CURRENT_USER"]
+            new_schema = ["CREATE SCHEMA %1$I AUTHORIZATION %1$I"]
+            password = secret(secrets, f"database-{role}")
+            await _create(connection, "SELECT FROM pg_roles WHERE rolname = $1", new_role, role, password)
+            await _create(connection, "SELECT FROM pg_namespace WHERE nspname = $1", new_schema, role)
+    for dsn in dsns.values():
+        async with _connected(dsn):
+            pass
+    return dsns
 
 
-async def _run(dsn: str, exists: str, statement: str, values: list[str]) -> bool:
+@asynccontextmanager
+async def _connected(dsn: str) -> AsyncIterator[asyncpg.Connection]:
     connection = await asyncpg.connect(dsn, timeout=10)
     try:
-        if await connection.fetchval(exists, values[0]):
-            return False
-        await connection.execute(await connection.fetchval("SELECT format($1, VARIADIC $2::text[])", statement, values))
-        return True
+        yield connection
     finally:
         await connection.close()
+
+
+async def _create(connection: asyncpg.Connection, exists: str, statements: Sequence[str], *values: str) -> None:
+    """Run statements about `values` unless the first of them exists; the server itself does the quoting."""
+    if await connection.fetchrow(exists, values[0]) is None:
+        for statement in statements:
+            quoted = await connection.fetchval("SELECT format($1, VARIADIC $2::text[])", statement, list(values))
+            await connection.execute(quoted)

@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,12 +18,21 @@ VAR = ROOT / "var"
 # the moment it is chosen and the moment a process, or its restarted successor, listens on it.
 PORT_RANGE = range(20_000, 32_000)
 
+_handed_out: set[int] = set()  # chosen, but perhaps not listened on yet
+
 # A package's start script must not start a system daemon: ours is private. `invoke-rc.d` asks this file (101: no).
 POLICY = Path("/usr/sbin/policy-rc.d")
 
 
 class StartError(Exception):
     """The local start cannot go on. The text is one sentence that says what to do."""
+
+
+Report = Callable[[str], None]
+
+
+def silent(_text: str) -> None:
+    """Report nothing."""
 
 
 def say(text: str) -> None:
@@ -43,13 +52,14 @@ def is_free(port: int, host: str = "127.0.0.1") -> bool:
 
 
 def free_port() -> int:
-    """Choose a free TCP port on the loopback interface.
+    """Choose a free TCP port on the loopback interface; never the same one twice in a process.
 
     Raises:
         StartError: a hundred random ports in a row were taken.
     """
     for port in random.SystemRandom().sample(PORT_RANGE, 100):
-        if is_free(port):
+        if port not in _handed_out and is_free(port):
+            _handed_out.add(port)
             return port
     raise StartError("No free port was found between 20000 and 32000: stop some programs that listen there.")
 
@@ -67,7 +77,7 @@ def exclusive(path: Path, waiting: str) -> Iterator[None]:
         yield
 
 
-def _as_root() -> list[str] | None:
+def root_prefix() -> list[str] | None:
     """The prefix that makes a command run as root without a question, or None."""
     if os.geteuid() == 0:
         return []
@@ -77,12 +87,12 @@ def _as_root() -> list[str] | None:
     return None
 
 
-def apt_install(package: str, log: Path) -> bool:
+def apt_install(package: str, log: Path, report: Report = say) -> bool:
     """Install a Debian package without starting its daemon, announced; False when this machine or user cannot."""
-    root = _as_root()
+    root = root_prefix()
     if root is None or not shutil.which("apt-get"):
         return False
-    say(f"Installing {package} with apt-get (the only change outside this folder; log: {log}) ...")
+    report(f"Installing {package} with apt-get (the only change outside this folder; log: {log}) ...")
     log.parent.mkdir(parents=True, exist_ok=True)
     apt = [*root, "env", "DEBIAN_FRONTEND=noninteractive", "apt-get", "-o", "DPkg::Lock::Timeout=120"]
     with log.open("w") as out, _daemons_held_back(root):
@@ -106,5 +116,5 @@ def _daemons_held_back(root: list[str]) -> Iterator[None]:
 
 def fail(error: StartError) -> int:
     """Print the one sentence and return the exit status for it."""
-    print(f"\n{error}", file=sys.stderr, flush=True)
+    print(error, file=sys.stderr, flush=True)
     return 1

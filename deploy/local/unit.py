@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
@@ -19,6 +19,10 @@ POLL_SECONDS = 0.1
 LOG_LIMIT_BYTES = 20_000_000
 
 
+def nothing() -> None:
+    """Prepare nothing."""
+
+
 @dataclass(frozen=True)
 class Unit:
     """A program. `ready` answers whether it can be used now; it may raise, which counts as no."""
@@ -27,16 +31,19 @@ class Unit:
     argv: Sequence[str]
     env: Mapping[str, str]
     ready: Callable[[], Awaitable[bool]]
-    port: int | None = None
+    port: int
     stage: int = 0  # the highest stage is stopped first
     stop_signal: signal.Signals = signal.SIGTERM
     stop_limit: timedelta = timedelta(seconds=30)
     start_limit: timedelta = timedelta(seconds=60)
-    before_start: Callable[[], None] = field(default=lambda: None)
+    before_start: Callable[[], None] = nothing
 
 
 class Running:
-    """A started unit, with its log file. It leads a process group of its own, so that Ctrl-C reaches only us."""
+    """A started unit, with its log file. It leads a process group of its own, so that Ctrl-C reaches only us.
+
+    It is not reaped before its group is ended: until then its pid cannot become somebody else's.
+    """
 
     def __init__(self, unit: Unit, log: Path) -> None:
         self.unit = unit
@@ -45,17 +52,23 @@ class Running:
         if log.exists() and log.stat().st_size > LOG_LIMIT_BYTES:
             log.replace(log.with_suffix(".log.1"))
         unit.before_start()
-        with log.open("ab") as out:
-            self.process = subprocess.Popen(
-                unit.argv, env=unit.env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out, process_group=0
-            )
-        # A program that has gone already has no start time to ask for; it is reaped by `process.poll()`.
-        with contextlib.suppress(psutil.NoSuchProcess):
-            self.created = psutil.Process(self.process.pid).create_time()
+        try:
+            with log.open("ab") as out:
+                self._popen = subprocess.Popen(
+                    unit.argv, env=unit.env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=out, process_group=0
+                )
+        except OSError as error:
+            raise StartError(f"{unit.name} could not be started: {error}.") from error
+        self.pid = self._popen.pid
+        self._process = psutil.Process(self.pid)
+        self.created = self._process.create_time()
 
     @property
     def is_alive(self) -> bool:
-        return self.process.poll() is None
+        try:
+            return self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE
+        except psutil.NoSuchProcess:
+            return False
 
     async def wait_ready(self) -> None:
         """Wait until it can be used.
@@ -66,26 +79,45 @@ class Running:
         limit = time.monotonic() + self.unit.start_limit.total_seconds()
         while not await is_ready(self.unit):
             if not self.is_alive:
-                raise StartError(f"{self.unit.name} ended with status {self.process.returncode}. {self.last_words()}")
+                raise StartError(
+                    f"{self.unit.name} ended with status {self.reap()} while it started.\n{last_words(self.log)}"
+                )
             if time.monotonic() > limit:
-                raise StartError(f"{self.unit.name} was not ready after {self.unit.start_limit.seconds} s. {self.last_words()}")
+                waited = f"{self.unit.start_limit.total_seconds():.0f} s"
+                raise StartError(f"{self.unit.name} was not ready after {waited}.\n{last_words(self.log)}")
             await asyncio.sleep(POLL_SECONDS)
 
-    async def stop(self, *, at_once: asyncio.Event | None = None) -> None:
-        """Ask it to end and wait; kill what is left at the limit, or as soon as `at_once` is set."""
+    def send(self, number: signal.Signals) -> None:
+        """Send it a signal, if it is there."""
         if self.is_alive:
-            self.process.send_signal(self.unit.stop_signal)
-        limit = time.monotonic() + self.unit.stop_limit.total_seconds()
-        while self.is_alive and time.monotonic() < limit and not (at_once and at_once.is_set()):
-            await asyncio.sleep(POLL_SECONDS)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)  # its helpers too, if it left any
-        await asyncio.to_thread(self.process.wait)
+            os.kill(self.pid, number)
 
-    def last_words(self, lines: int = 15) -> str:
-        """The end of its log, for an error message."""
-        text = self.log.read_text(errors="replace").splitlines()[-lines:]
-        return "\n  ".join([f"The end of {self.log}:", *text])
+    async def stop(self, *, at_once: asyncio.Event | None = None) -> int:
+        """Ask it to end and wait; kill it at the limit, or as soon as `at_once` is set. Returns its exit status."""
+        self.send(self.unit.stop_signal)
+        await until(lambda: not self.is_alive or (at_once is not None and at_once.is_set()), self.unit.stop_limit)
+        return await asyncio.to_thread(self.reap)
+
+    def reap(self) -> int:
+        """Kill what is left of its group and collect its exit status (minus the signal's number when killed)."""
+        if self._popen.returncode is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):  # macOS: a group of zombies only
+                os.killpg(self.pid, signal.SIGKILL)
+        return self._popen.wait()
+
+
+async def until(condition: Callable[[], bool], limit: timedelta = timedelta.max) -> None:
+    """Wait until a condition holds, or the limit has passed."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > limit.total_seconds():
+            return
+        await asyncio.sleep(POLL_SECONDS)
+
+
+def last_words(log: Path, lines: int = 15) -> str:
+    """The end of a log, for an error message."""
+    return "\n  ".join([f"The end of {log}:", *log.read_text(errors="replace").splitlines()[-lines:]])
 
 
 async def is_ready(unit: Unit) -> bool:

@@ -22,9 +22,7 @@ class ScriptBook:
         self._scripts = dict(scripts)
         for number, script in self._scripts.items():
             if script.conversation_of and not self._converses(script.conversation_of):
-                raise ScriptError(
-                    f"{number}: conversation_of: {script.conversation_of} has no conversation of its own"
-                )
+                raise ScriptError(f"{number}: conversation_of: {script.conversation_of} has no conversation of its own")
 
     @classmethod
     def load(cls, *directories: Path) -> "ScriptBook":
@@ -75,9 +73,9 @@ def _read(path: Path) -> Script:
     except OSError as error:
         raise ScriptError(f"{path.name}: {error.strerror}") from error
     except ValidationError as error:
-        raise ScriptError("; ".join(_explain(path, detail["loc"], detail["msg"]) for detail in error.errors())) from error
+        problems = [_explain(detail["loc"], detail["msg"]) for detail in error.errors()]
+        raise ScriptError(f"{path.name}: {'; '.join(problems)}") from error
 
 
-def _explain(path: Path, location: tuple[int | str, ...], message: str) -> str:
-    field = ".".join(str(part) for part in location)
-    return f"{path.name}: {field}: {message}" if field else f"{path.name}: {message}"
+def _explain(location: tuple[int | str, ...], message: str) -> str:
+    return ": ".join(filter(None, (".".join(map(str, location)), message)))

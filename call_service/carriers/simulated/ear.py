@@ -7,6 +7,7 @@ from call_service.carriers.port import FRAME_MS
 
 SPEECH_RMS_THRESHOLD = 200  # -44 dBov: 20 dB below speech, far above the noise of mu-law
 END_OF_SPEECH_MS = 600
+PAUSE_IN_SENTENCE_MS = 200
 MIN_SPEECH_MS = 100
 MAX_UTTERANCE_FRAMES = 30_000 // FRAME_MS
 MAX_UNHEARD = 8
@@ -39,6 +40,12 @@ class Ear:
             self._since_start_ms += FRAME_MS
             if self.agent_silent_ms >= END_OF_SPEECH_MS:
                 self._finish()
+
+    def forget(self) -> None:
+        """Drop what was heard, but for a sentence that is still going on."""
+        if self.agent_silent_ms >= PAUSE_IN_SENTENCE_MS:
+            self._finish()
+        self.utterances.clear()
 
     def _finish(self) -> None:
         if self._speech_ms >= MIN_SPEECH_MS:

@@ -38,15 +38,22 @@ class Handset:
             self._awaited = (condition, future)
             await future
 
+    def stopwatch(self) -> Callable[[], int]:
+        """Starts now; tells the milliseconds that passed."""
+        start = self._now_ms
+        return lambda: self._now_ms - start
+
     async def wait(self, ms: int) -> None:
         """Let `ms` pass."""
-        end = self._now_ms + ms
-        await self.until(lambda: self._now_ms >= end)
+        passed = self.stopwatch()
+        await self.until(lambda: passed() >= ms)
 
     async def play(self, pcm: bytes) -> None:
-        """Speak, and return when it was said."""
-        self._mouth.put(pcm)
-        await self.until(lambda: not self._mouth.queued_ms)
+        """Speak, and return when it was said; what the agent said meanwhile and did not go on with is not heard."""
+        if pcm:
+            self._mouth.put(pcm)
+            await self.until(lambda: not self._mouth.queued_ms)
+            self.ear.forget()
 
     async def record(self, ms: int) -> None:
         """Keep what the agent says for `ms`."""

@@ -29,19 +29,19 @@ class Turn(_Strict):
     """One step of the callee: when it begins, then what is done, in the order of the fields."""
 
     wait_for: Pattern | None = Field(
-        None, description="Begin when the agent finished saying something that matches; empty: anything."
+        default=None, description="Begin when the agent finished saying something that matches; empty: anything."
     )
     interrupt_after_ms: Milliseconds | None = Field(
-        None, description="Begin while the agent is speaking, so long after it started."
+        default=None, description="Begin while the agent is speaking, so long after it started."
     )
-    after_ms: Milliseconds = Field(0, description="Wait so long before beginning.")
+    after_ms: Milliseconds = Field(default=0, description="Wait so long before beginning.")
     noise_db: float | None = Field(
-        None, ge=0, le=60, description="From here on, line noise so many dB below the level of speech."
+        default=None, ge=0, le=60, description="From here on, line noise so many dB below the level of speech."
     )
     say: Text | None = None
     dtmf: Annotated[str, Field(pattern=r"^[0-9*#A-D]{1,32}$")] | None = None
-    beep_ms: Milliseconds = Field(0, description="A tone of 1 kHz.")
-    record_ms: Milliseconds = Field(0, description="Listen silently and keep what the agent says.")
+    beep_ms: Milliseconds = Field(default=0, description="A tone of 1 kHz.")
+    record_ms: Milliseconds = Field(default=0, description="Listen silently and keep what the agent says.")
     silence_ms: Milliseconds = 0
     hang_up: bool = False
 
@@ -57,8 +57,8 @@ class Reply(_Strict):
 
     match: Pattern
     say: Text | None = None
-    say_again: bool = Field(False, description="Repeat the last thing said instead.")
-    hang_up: bool = Field(False, description="Then leave, after a chance for the agent's goodbye.")
+    say_again: bool = Field(default=False, description="Repeat the last thing said instead.")
+    hang_up: bool = Field(default=False, description="Then leave, after a chance for the agent's goodbye.")
 
 
 class Conversation(_Strict):
@@ -67,8 +67,10 @@ class Conversation(_Strict):
     replies: dict[str, Reply] = Field(min_length=1)
     otherwise: Text
     unclear: Text = "Sorry, could you say that again?"
-    closing: Text = Field("I have to go now. Goodbye.", description="Said after max_turns answers, before leaving.")
-    max_turns: int = Field(14, ge=1, le=100)
+    closing: Text = Field(
+        default="I have to go now. Goodbye.", description="Said after max_turns answers, before leaving."
+    )
+    max_turns: int = Field(default=14, ge=1, le=100)
     order: tuple[str, ...] = Field(description="Names of replies, given in turn when there is no recognition.")
 
     @model_validator(mode="after")
@@ -84,13 +86,17 @@ class Script(_Strict):
 
     description: str = Field(max_length=200)
     outcome: Outcome = "answers"
-    answer_after_ms: Milliseconds | None = Field(None, description="Ring so long; else as the carrier is set up.")
-    patience_ms: Milliseconds | None = Field(
-        30_000, description="Hang up when the agent says nothing for so long while it is its turn; null: never."
+    answer_after_ms: Milliseconds | None = Field(
+        default=None, description="Ring so long; else as the carrier is set up."
     )
-    turns: tuple[Turn, ...] = Field((), max_length=200)
-    conversation: Conversation | None = Field(None, description="How to go on after the turns; null: stay silent.")
-    conversation_of: Number | None = Field(None, description="Go on like the callee of this number.")
+    patience_ms: Milliseconds | None = Field(
+        default=30_000, description="Hang up when the agent says nothing for so long while it is its turn; null: never."
+    )
+    turns: tuple[Turn, ...] = Field(default=(), max_length=200)
+    conversation: Conversation | None = Field(
+        default=None, description="How to go on after the turns; null: stay silent."
+    )
+    conversation_of: Number | None = Field(default=None, description="Go on like the callee of this number.")
 
     @model_validator(mode="after")
     def _goes_on_in_one_way(self) -> Self:

@@ -3,7 +3,6 @@
 from datetime import timedelta
 
 import hibari
-import numpy as np
 import structlog
 from cachetools import LRUCache
 from hibari.voices import voice_path
@@ -16,7 +15,8 @@ from call_service.voice.engines.voices import CATALOGUE, DEFAULT_VOICE, Voice
 from call_service.voice.ports import EngineError
 
 # The model begins with a third of a second of silence, which callers would hear as slowness.
-LEAD_IN_MS, LEAD_OUT_MS = 20, 160
+LEAD_IN_MS = 20
+LEAD_OUT_MS = 160
 CACHE_BYTES = 16 * 1024 * 1024
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
@@ -50,11 +50,10 @@ class HibariSynthesizer:
     def _synthesize(self, text: str, voice_id: str) -> bytes:
         voice = CATALOGUE.get(voice_id, CATALOGUE[DEFAULT_VOICE])
         samples: Floats = self._model(voice)(spoken(text), speed=voice.speed)
-        samples = trim_silence(samples, hibari.SAMPLE_RATE, before_ms=LEAD_IN_MS, after_ms=0)
+        samples = trim_silence(samples, hibari.SAMPLE_RATE, lead_in_ms=LEAD_IN_MS)
         if not len(samples):
             raise EngineError("tts", "the text holds nothing that can be spoken")
-        pause = np.zeros(hibari.SAMPLE_RATE * LEAD_OUT_MS // 1000, np.float32)
-        return to_pcm(np.concatenate([samples, pause]), hibari.SAMPLE_RATE, SAMPLE_RATE)
+        return to_pcm(samples, hibari.SAMPLE_RATE, SAMPLE_RATE) + bytes(2 * SAMPLE_RATE * LEAD_OUT_MS // 1000)
 
     def _model(self, voice: Voice) -> hibari.Hibari:
         if voice.model not in self._models:

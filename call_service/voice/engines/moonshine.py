@@ -45,6 +45,11 @@ class MoonshineRecognizer:
         self._transcriber = _Transcriber(str(get_model_path("tiny-en")), ModelArch.TINY, options=OPTIONS)
         self._thread = EngineThread("stt", max_waiting=max_waiting, time_out=time_out)
 
+    @property
+    def is_busy(self) -> bool:
+        """Would a request wait for others?"""
+        return self._thread.is_busy
+
     async def recognize(self, pcm: bytes) -> str:
         """Text of one utterance cut by voice activity; empty when nothing was understood.
 

@@ -17,6 +17,11 @@ class NullRecognizer:
     def __init__(self, texts: Iterable[str] = ("Yes, please.",)) -> None:
         self._texts = cycle(texts)
 
+    @property
+    def is_busy(self) -> bool:
+        """Never."""
+        return False
+
     async def recognize(self, pcm: bytes) -> str:  # noqa: ARG002 # the port has it
         """The next text."""
         return next(self._texts)

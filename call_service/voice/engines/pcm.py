@@ -18,10 +18,10 @@ def to_pcm(samples: Floats, from_hz: int, to_hz: int) -> bytes:
     return (np.clip(resampled, -1.0, 1.0) * 32767).astype("<i2").tobytes()
 
 
-def trim_silence(samples: Floats, hz: int, *, before_ms: int, after_ms: int, threshold: float = 0.005) -> Floats:
-    """Cut quiet edges, but for `before_ms` and `after_ms`; all quiet gives an empty array."""
+def trim_silence(samples: Floats, hz: int, *, lead_in_ms: int, threshold: float = 0.005) -> Floats:
+    """Cut quiet edges, but for `lead_in_ms` at the start; all quiet gives an empty array."""
     loud = np.flatnonzero(np.abs(samples) > threshold)
     if not len(loud):
         return samples[:0]
-    start = max(0, int(loud[0]) - before_ms * hz // 1000)
-    return samples[start : int(loud[-1]) + 1 + after_ms * hz // 1000]
+    start = max(0, int(loud[0]) - lead_in_ms * hz // 1000)
+    return samples[start : int(loud[-1]) + 1]

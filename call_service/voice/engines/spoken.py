@@ -6,12 +6,12 @@ numbers, and the mark-up that language models like to write.
 
 import re
 
-PHONE = re.compile(r"(?<![\w.,$£€])(?:\+\d{1,3}[ .-]?)?(?:\(\d{2,5}\)[ .-]?)?\d{2,}(?:[ .-]\d{2,})*(?![\w,]*\d)")
+PHONE = re.compile(r"(?<![\w.,$£€])(?:\+?\d{1,3}[ .-]?)?(?:\(\d{2,5}\)[ .-]?)?\d{2,}(?:[ .-]\d{2,})*(?![\w,]*\d)")
 MIN_PHONE_DIGITS = 7
 CODE = re.compile(r"(?i)\b(code|number|pin|zip|id|order|reference|account)\b(\D{1,6})(\d{4,6})\b")
 EMAIL = re.compile(r"\b[\w.+-]+@[\w-]+(?:\.[\w-]+)+\b")
 URL = re.compile(r"(?:https?://|www\.)[\w.-]+(?:/[\w./-]*\w)?/?", re.IGNORECASE)
-ISO_DATE = re.compile(r"\d{4}-\d{2}-\d{2}")
+DATE_OR_YEARS = re.compile(r"\d{4}-(?:\d{2}-\d{2}|\d{4})")
 MARKUP = re.compile(r"[*_`#~|<>\[\]{}\\]+|[\U0001F000-\U0001FAFF\u2600-\u27BF\uFE0F]")
 SYMBOLS = {".": " dot ", "@": " at ", "-": " dash ", "_": " underscore ", "+": " plus ", "/": " slash "}
 SPACES = re.compile(r"\s+")
@@ -37,7 +37,7 @@ def _url(text: str) -> str:
 def _phone(match: re.Match[str]) -> str:
     """Digit by digit, with a pause between the groups."""
     text = match[0]
-    if sum(char.isdigit() for char in text) < MIN_PHONE_DIGITS or ISO_DATE.fullmatch(text):
+    if sum(char.isdigit() for char in text) < MIN_PHONE_DIGITS or DATE_OR_YEARS.fullmatch(text):
         return text
     groups = re.findall(r"\d+", text)
     if len(groups) == 1 and len(groups[0]) > 4:

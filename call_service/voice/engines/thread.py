@@ -24,6 +24,11 @@ class EngineThread:
         self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"engine-{stage}")
         self._waiting = 0
 
+    @property
+    def is_busy(self) -> bool:
+        """Is a job running or waiting?"""
+        return self._waiting > 0
+
     async def run(self, job: Callable[[], T]) -> T:
         """The result of `job`.
 

@@ -1,0 +1,51 @@
+.DEFAULT_GOAL := help
+.PHONY: help demo test up down status logs lint bench lock clean
+PYTHON_IN := .venv/bin/python
+INSTALL := @deploy/local/bootstrap.sh
+TESTS := $(foreach part,unit contract integration e2e chaos,$(wildcard tests/$(part)))
+
+help: ## show this list
+	@awk -F ' ?## ' '/^[a-z]+:.*## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' Makefile
+
+demo: ## start the stack and place one call (NUMBER=+1... SAY="an instruction of your own")
+	$(INSTALL) worker
+	@$(PYTHON_IN) -m deploy.local up
+	@$(PYTHON_IN) -m deploy.demo
+
+up: ## start the stack in the background (PORT=8080)
+	$(INSTALL) worker
+	@$(PYTHON_IN) -m deploy.local up
+
+down: ## stop it; live calls may finish
+	@if [ -x $(PYTHON_IN) ]; then $(PYTHON_IN) -m deploy.local down; else echo "Talkstack was not running."; fi
+
+status: ## show its processes
+	$(INSTALL) worker
+	@$(PYTHON_IN) -m deploy.local status
+
+logs: ## show its logs as they are written (NAME=gateway)
+	$(INSTALL) worker
+	@$(PYTHON_IN) -m deploy.local logs --follow $(NAME)
+
+test: ## run all tests, fast ones first (ARGS="-k name")
+	$(INSTALL) dev
+	@$(PYTHON_IN) -m pytest $(TESTS) $(ARGS)
+
+lint: ## ruff, mypy and the import contracts
+	$(INSTALL) dev
+	@$(PYTHON_IN) -m ruff format --check .
+	@$(PYTHON_IN) -m ruff check .
+	@$(PYTHON_IN) -m mypy
+	@.venv/bin/lint-imports
+
+bench: ## the benchmarks, as tables
+	$(INSTALL) dev
+	@$(PYTHON_IN) -m pytest tests/bench -s $(ARGS)
+
+lock: ## renew the lock files after a change of pyproject.toml
+	$(INSTALL) dev
+	@$(PYTHON_IN) -m pip install --quiet uv
+	@deploy/local/lock.sh
+
+clean: down ## stop the stack and remove its data and the virtual environment
+	rm -rf var .venv

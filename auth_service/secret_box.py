@@ -1,0 +1,45 @@
+"""Keeps secrets at rest: everything is derived from the one ENCRYPTION_KEY, apart for each purpose."""
+
+import hmac
+import secrets
+from contextlib import suppress
+
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+_NONCE_BYTES = 12
+
+
+class SecretBox:
+    """AES-256-GCM and HMAC-SHA256 with keys of one purpose, so that what one module sealed no other can open.
+
+    `encryption_keys` are separated by commas while the key is changed: the first seals and hashes, all open.
+    """
+
+    def __init__(self, encryption_keys: str, purpose: str) -> None:
+        keys = encryption_keys.split(",")
+        self._sealing = [AESGCM(_derive(key, f"{purpose}:seal")) for key in keys]
+        self._hashing = _derive(keys[0], f"{purpose}:hash")
+
+    def seal(self, plain: bytes) -> bytes:
+        """Nonce and ciphertext; the random nonce is safe for 2^32 messages (NIST SP 800-38D, 8.3)."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        return nonce + self._sealing[0].encrypt(nonce, plain, None)
+
+    def open(self, sealed: bytes) -> bytes:
+        """Raises InvalidTag when no key fits or the text was changed."""
+        for key in self._sealing:
+            with suppress(InvalidTag):
+                return key.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
+        raise InvalidTag
+
+    def hash(self, *parts: str) -> bytes:
+        """A keyed hash: short secrets and addresses can't be guessed from a stolen database."""
+        return hmac.digest(self._hashing, "\0".join(parts).encode(), "sha256")
+
+
+def _derive(encryption_key: str, info: str) -> bytes:
+    kdf = HKDF(SHA256(), length=32, salt=None, info=f"talkstack:auth:{info}".encode())
+    return kdf.derive(encryption_key.strip().encode())

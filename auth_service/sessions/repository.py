@@ -1,0 +1,95 @@
+"""Sessions and their refresh tokens; tokens are kept as SHA-256 hashes (they have 256 bits of randomness)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from auth_service.client import Client
+from auth_service.sessions.refresh import RefreshToken
+from shared.db import Record, Tx
+
+PRUNE = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < now() - $1::interval LIMIT $2)"
+
+_ADD = """
+INSERT INTO sessions (id, user_id, ip, user_agent, created_at, last_used_at, expires_at)
+VALUES ($1, $2, $3, $4, $5, $5, $6)
+"""
+# Both rows are locked, so that of two requests with one token the second sees what the first has done.
+_LOCK = """
+SELECT t.expires_at, t.spent_at, t.successor, s.id::text AS session_id, s.user_id::text, s.revoked_at,
+       s.expires_at AS session_ends_at
+FROM refresh_tokens t JOIN sessions s ON s.id = t.session_id WHERE t.hash = $1 FOR UPDATE
+"""
+_LIVE = """
+SELECT id::text, ip, user_agent, created_at, last_used_at, expires_at FROM sessions
+WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2 ORDER BY id DESC
+"""
+_REVOKE = """
+UPDATE sessions SET revoked_at = $2
+WHERE user_id = $1 AND revoked_at IS NULL AND id IS DISTINCT FROM $3 AND ($4::uuid IS NULL OR id = $4)
+RETURNING id::text
+"""
+_KNOWN = """
+SELECT EXISTS (SELECT FROM sessions WHERE user_id = $1 AND ip = $2 AND ip <> '' AND revoked_at IS NULL)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A log-in that lives."""
+
+    id: str
+    ip: str
+    user_agent: str
+    created_at: datetime
+    last_used_at: datetime
+    expires_at: datetime
+
+
+async def add(tx: Tx, session_id: str, user_id: str, client: Client, *, now: datetime, ends_at: datetime) -> None:
+    await tx.execute(_ADD, session_id, user_id, client.ip, client.user_agent, now, ends_at)
+
+
+async def live(tx: Tx, user_id: str, now: datetime) -> list[Session]:
+    return [Session(**row) for row in await tx.fetch(_LIVE, user_id, now)]
+
+
+async def is_known_place(tx: Tx, user_id: str | None, ip: str) -> bool:
+    """Does this user have a session from this address?"""
+    return bool(await tx.fetchval(_KNOWN, user_id, ip))
+
+
+async def revoke(tx: Tx, user_id: str, now: datetime, *, but: str | None = None, only: str | None = None) -> list[str]:
+    """End the user's sessions (all, all but one, or only one); the ids of those that lived."""
+    return [row["id"] for row in await tx.fetch(_REVOKE, user_id, now, but, only)]
+
+
+async def touch(tx: Tx, session_id: str, now: datetime) -> None:
+    await tx.execute("UPDATE sessions SET last_used_at = $2 WHERE id = $1", session_id, now)
+
+
+async def add_token(tx: Tx, token_hash: bytes, session_id: str, expires_at: datetime) -> None:
+    await tx.execute(
+        "INSERT INTO refresh_tokens (hash, session_id, expires_at) VALUES ($1, $2, $3)",
+        token_hash,
+        session_id,
+        expires_at,
+    )
+
+
+async def lock_token(tx: Tx, token_hash: bytes) -> Record | None:
+    """The token with its session."""
+    return await tx.fetchrow(_LOCK, token_hash)
+
+
+async def is_spent(tx: Tx, token_hash: bytes) -> bool:
+    return bool(await tx.fetchval("SELECT spent_at IS NOT NULL FROM refresh_tokens WHERE hash = $1", token_hash))
+
+
+async def spend(tx: Tx, token_hash: bytes, successor: bytes, now: datetime) -> None:
+    await tx.execute(
+        "UPDATE refresh_tokens SET spent_at = $2, successor = $3 WHERE hash = $1", token_hash, now, successor
+    )
+
+
+def refresh_token(row: Record, *, is_successor_spent: bool) -> RefreshToken:
+    return RefreshToken(row["expires_at"], row["spent_at"], is_successor_spent)

@@ -1,0 +1,108 @@
+"""What goes to a chat endpoint, and what comes back from its stream."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import orjson
+
+from call_service.llm.errors import LlmProtocolError, error_of_status
+
+Message = Mapping[str, Any]
+"""One chat message as it goes over the wire: `{"role": …, "content": …}`."""
+
+
+@dataclass(frozen=True, slots=True)
+class TextDelta:
+    """Some more text."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCall:
+    """One complete tool call. `arguments` is empty when the model sent none, or no JSON object."""
+
+    id: str
+    name: str
+    arguments: Mapping[str, Any]
+
+
+Delta = TextDelta | ToolCall
+
+
+@dataclass(slots=True)
+class _PartialCall:
+    id: str = ""
+    name: str = ""
+    arguments: str = ""
+
+
+@dataclass(slots=True)
+class StreamAssembler:
+    """Turns the `data:` payloads of one stream into deltas; tool calls come once they are complete."""
+
+    finished: bool = False
+    _calls: dict[int, _PartialCall] = field(default_factory=dict)
+
+    def feed(self, payload: str) -> list[TextDelta]:
+        """New text of one payload.
+
+        Raises:
+            LlmError: the payload is not a chunk of a chat completion, or says that the model failed.
+        """
+        if payload == "[DONE]":
+            self.finished = True
+            return []
+        choice = _first_choice(payload)
+        self.finished = self.finished or bool(choice.get("finish_reason"))
+        delta = choice.get("delta")
+        if not isinstance(delta, dict):
+            return []
+        for part in delta.get("tool_calls") or []:
+            self._add(part)
+        content = delta.get("content")
+        return [TextDelta(content)] if isinstance(content, str) and content else []
+
+    def tool_calls(self) -> list[ToolCall]:
+        """The tool calls of the finished stream."""
+        return [ToolCall(call.id, call.name, _arguments(call.arguments)) for call in self._calls.values() if call.name]
+
+    @property
+    def has_calls(self) -> bool:
+        """Did a tool call begin?"""
+        return bool(self._calls)
+
+    def _add(self, part: Any) -> None:
+        if not isinstance(part, dict):
+            raise LlmProtocolError
+        index = part.get("index", len(self._calls))
+        call = self._calls.setdefault(index if isinstance(index, int) else 0, _PartialCall())
+        function = part.get("function") or {}
+        call.id = call.id or str(part.get("id") or f"call_{index}")
+        call.name = call.name or str(function.get("name") or "")
+        call.arguments += str(function.get("arguments") or "")
+
+
+def _first_choice(payload: str) -> dict[str, Any]:
+    try:
+        chunk = orjson.loads(payload)
+    except orjson.JSONDecodeError as error:
+        raise LlmProtocolError("no JSON") from error
+    if isinstance(chunk, dict) and chunk.get("error"):
+        raise error_of_status(500, {}, chunk)
+    choices = chunk.get("choices") if isinstance(chunk, dict) else None
+    if not isinstance(choices, list):
+        raise LlmProtocolError("no choices")
+    choice = choices[0] if choices else {}  # the last chunk may hold only the usage
+    if not isinstance(choice, dict):
+        raise LlmProtocolError("a choice is no object")
+    return choice
+
+
+def _arguments(raw: str) -> Mapping[str, Any]:
+    try:
+        parsed = orjson.loads(raw or "{}")
+    except orjson.JSONDecodeError:
+        return {}
+    return parsed if isinstance(parsed, dict) else {}

@@ -1,0 +1,226 @@
+"""One turn of the agent: sentences from the brain, synthesised one ahead of what plays, cut off by an interruption."""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import accumulate
+from typing import Protocol
+
+from call_service.carriers.port import FRAME_MS, SAMPLE_RATE, Leg
+from call_service.voice.endpointing import Expects
+from call_service.voice.options import SessionOptions, TurnTimings
+from call_service.voice.ports import BrainOutput, Collected, EndCall, EngineError, Say, Synthesizer, Turn
+
+BYTES_PER_MS = SAMPLE_RATE * 2 // 1000
+MAX_QUEUED_SENTENCES = 2
+ROUNDING = 1e-6
+# A carrier that loses a mark must not hold the call.
+MARK_GRACE = timedelta(seconds=5)
+CLOSE_TIMEOUT = timedelta(seconds=2)
+
+
+def words_heard(text: str, fraction: float) -> str:
+    """The words of `text` that were over when `fraction` (0..1) of its audio was played, by their length in letters."""
+    ends = accumulate(len(word) + 1 for word in text.split())
+    limit = fraction * (len(" ".join(text.split())) + 1) + ROUNDING
+    return " ".join(word for word, end in zip(text.split(), ends, strict=True) if end <= limit)
+
+
+@dataclass(frozen=True, slots=True)
+class Voice:
+    """How an agent speaks on one call."""
+
+    leg: Leg
+    synthesizer: Synthesizer
+    options: SessionOptions
+    now_ms: Callable[[], int]
+
+
+@dataclass(frozen=True, slots=True)
+class _Sentence:
+    text: str
+    duration_ms: int
+    audible_ms: int  # without the pause at its end
+
+    def heard_in(self, played_ms: int) -> str:
+        """What was heard of it after `played_ms` of its audio."""
+        return words_heard(self.text, min(1.0, max(0, played_ms) / self.audible_ms))
+
+
+class TurnHooks(Protocol):
+    """What a turn tells the session while it is spoken."""
+
+    def collected(self, field: str, value: str) -> None:
+        """The brain got a value from the callee."""
+
+    def agent_started(self) -> None:
+        """The first frame went out."""
+
+
+class AgentTurn:
+    """`run` speaks and returns when all was played; `interrupt` stops at once.
+
+    `may_start` holds the audio back until it is set. A turn that `is_protected` or that ends the call is played to its
+    end whatever the callee says.
+    """
+
+    def __init__(
+        self,
+        voice: Voice,
+        hooks: TurnHooks,
+        *,
+        may_start: asyncio.Event | None = None,
+        answers_ms: int | None = None,
+        is_protected: bool = False,
+    ) -> None:
+        self._voice = voice
+        self._hooks = hooks
+        self._may_start = may_start
+        self._answers_ms = answers_ms
+        self._is_protected = is_protected
+        self._sentences: list[_Sentence] = []
+        self._played_ms = 0
+        self._start_ms: int | None = None
+        self._room = asyncio.Semaphore(MAX_QUEUED_SENTENCES)
+        self._asked_ms = voice.now_ms()
+        self._task: asyncio.Task[None] | None = None
+        self.timings = TurnTimings()
+        self.expects: Expects = "open"
+        self.ends_call = False
+        self.is_interrupted = False
+
+    @property
+    def may_interrupt(self) -> bool:
+        """May the callee's voice stop it now?"""
+        is_held_back = self._may_start is not None and not self._may_start.is_set()
+        return not (self._is_protected or self.ends_call or is_held_back)
+
+    async def run(self, outputs: AsyncIterator[BrainOutput]) -> None:
+        """Speak `outputs` until they end, or with `EndCall`.
+
+        Raises:
+            EngineError: the brain or the synthesis failed; what was queued before has been played.
+        """
+        self._task = asyncio.create_task(self._speak(outputs))
+        try:
+            await asyncio.wait({self._task})
+        finally:
+            if self._task.cancel():
+                await asyncio.wait({self._task}, timeout=CLOSE_TIMEOUT.total_seconds())
+        if not self._task.cancelled():
+            self._task.result()
+
+    def interrupt(self) -> None:
+        """Stop the audio and the work behind it."""
+        if self._task and not self._task.done():
+            self.is_interrupted = True
+            self._voice.leg.clear()
+            self._task.cancel()
+
+    def frame_played(self) -> None:
+        """20 ms went out to the callee."""
+        if self._played_ms >= self._queued_ms:
+            return
+        self._played_ms += FRAME_MS
+        if self._start_ms is None:
+            now_ms = self._voice.now_ms()
+            self._start_ms = now_ms - FRAME_MS  # where the recording has it: beside the frame that came just now
+            if self._answers_ms is not None:
+                self.timings.voice_to_voice_ms = now_ms - self._answers_ms
+            self._hooks.agent_started()
+
+    def spoken(self) -> Turn | None:
+        """What the callee heard; None when that is nothing."""
+        is_cut = self._played_ms < self._queued_ms or self.is_interrupted
+        text = self._heard_text()
+        if not text or self._start_ms is None:
+            return None
+        return Turn("agent", text, self._start_ms, self._start_ms + self._played_ms, interrupted=is_cut)
+
+    @property
+    def _queued_ms(self) -> int:
+        return sum(sentence.duration_ms for sentence in self._sentences)
+
+    def _heard_text(self) -> str:
+        left_ms = self._played_ms
+        heard = []
+        for sentence in self._sentences:
+            heard.append(sentence.heard_in(left_ms))
+            left_ms -= sentence.duration_ms
+        return " ".join(part for part in heard if part)
+
+    async def _speak(self, outputs: AsyncIterator[BrainOutput]) -> None:
+        try:
+            while not self.ends_call and (output := await self._next(outputs)):
+                match output:
+                    case Say():
+                        await self._say(output)
+                    case Collected():
+                        self._hooks.collected(output.field, output.value)
+                    case EndCall():
+                        self.ends_call = True
+        except EngineError:
+            await self._played_out()
+            raise
+        else:
+            await self._played_out()
+        finally:
+            await _close(outputs)
+
+    async def _next(self, outputs: AsyncIterator[BrainOutput]) -> BrainOutput | None:
+        try:
+            async with asyncio.timeout(self._voice.options.engine_timeout.total_seconds()):
+                output = await anext(outputs, None)
+        except EngineError:
+            raise
+        except TimeoutError as error:
+            raise EngineError("llm", "no answer in time") from error
+        except Exception as error:
+            raise EngineError("llm", f"{type(error).__name__}: {error}") from error
+        if self.timings.brain_ms is None and isinstance(output, Say):
+            self.timings.brain_ms = self._voice.now_ms() - self._asked_ms
+        return output
+
+    async def _say(self, sentence: Say) -> None:
+        await self._room.acquire()
+        began_ms = self._voice.now_ms()
+        pcm = await self._synthesize(sentence.text)
+        if self.timings.synthesis_ms is None:
+            self.timings.synthesis_ms = self._voice.now_ms() - began_ms
+        if self._may_start:
+            await self._may_start.wait()
+        audible = max(BYTES_PER_MS, len(pcm.rstrip(b"\0")))
+        self._sentences.append(_Sentence(sentence.text, len(pcm) // BYTES_PER_MS, audible // BYTES_PER_MS))
+        self.expects = sentence.expects
+        self._voice.leg.play(pcm)
+        self._voice.leg.mark(self._room.release)
+
+    async def _synthesize(self, text: str) -> bytes:
+        try:
+            async with asyncio.timeout(self._voice.options.engine_timeout.total_seconds()):
+                return await self._voice.synthesizer.synthesize(text, self._voice.options.voice_id)
+        except EngineError:
+            raise
+        except TimeoutError as error:
+            raise EngineError("tts", "no audio in time") from error
+        except Exception as error:
+            raise EngineError("tts", f"{type(error).__name__}: {error}") from error
+
+    async def _played_out(self) -> None:
+        played = asyncio.Event()
+        self._voice.leg.mark(played.set)
+        limit = timedelta(milliseconds=self._voice.leg.queued_ms) + MARK_GRACE
+        with suppress(TimeoutError):
+            async with asyncio.timeout(limit.total_seconds()):
+                await played.wait()
+                self._played_ms = self._queued_ms
+
+
+async def _close(outputs: AsyncIterator[BrainOutput]) -> None:
+    """Cancel what a generator still does; other iterators have nothing to close."""
+    if isinstance(outputs, AsyncGenerator):
+        with suppress(Exception):
+            async with asyncio.timeout(CLOSE_TIMEOUT.total_seconds()):
+                await outputs.aclose()

@@ -1,0 +1,86 @@
+"""What runs now, written down under `var/run`, so that another process can show, repair or stop it."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from pydantic import BaseModel, ValidationError
+
+Phase = Literal["starting", "ready", "stopping", "failed"]
+
+
+class ProcessRecord(BaseModel, frozen=True):
+    """A process of ours. Its start time (seconds since the epoch) tells it from a later one with the same pid."""
+
+    name: str
+    pid: int
+    created: float
+    port: int = 0
+    stop_signal: int = signal.SIGTERM
+    has_health: bool = False
+
+
+class State(BaseModel, frozen=True):
+    """The whole stack, as its supervisor last wrote it."""
+
+    supervisor: ProcessRecord
+    url: str
+    phase: Phase = "starting"
+    progress: tuple[str, ...] = ()
+    error: str = ""
+    processes: tuple[ProcessRecord, ...] = ()
+
+
+def state_path(var: Path) -> Path:
+    """Where the state of the installation under `var` is."""
+    return var / "run/state.json"
+
+
+def read_state(var: Path) -> State | None:
+    """The state last written, or None when there is none that can be read."""
+    try:
+        return State.model_validate_json(state_path(var).read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def write_state(var: Path, state: State) -> None:
+    """Replace the state in one step: a reader never sees half of it."""
+    path = state_path(var)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_suffix(".draft")
+    draft.write_text(state.model_dump_json(indent=1))
+    draft.replace(path)
+
+
+def this_process(name: str) -> ProcessRecord:
+    """The record of the calling process."""
+    return ProcessRecord(name=name, pid=os.getpid(), created=psutil.Process().create_time())
+
+
+def find(record: ProcessRecord) -> psutil.Process | None:
+    """The recorded process if it is alive; None if it ended, even when another one has got its pid since."""
+    with contextlib.suppress(psutil.NoSuchProcess):
+        process = psutil.Process(record.pid)
+        if process.create_time() == record.created and process.status() != psutil.STATUS_ZOMBIE:
+            return process
+    return None
+
+
+def stop_recorded(records: Iterable[ProcessRecord], *, limit_seconds: float = 20) -> list[str]:
+    """End recorded processes that lost their supervisor, the last started first; returns their names."""
+    ended = []
+    for record in reversed(list(records)):
+        process = find(record)
+        if process is not None:
+            process.send_signal(record.stop_signal)
+            with contextlib.suppress(psutil.TimeoutExpired):
+                process.wait(limit_seconds)
+            if process.is_running():
+                os.killpg(record.pid, signal.SIGKILL)
+            ended.append(record.name)
+    return ended

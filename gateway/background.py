@@ -1,0 +1,37 @@
+"""Work that repeats while the process runs."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import structlog
+
+from shared.backoff import backoff_seconds
+
+log = structlog.get_logger(__name__)
+
+
+@asynccontextmanager
+async def repeating(work: Callable[[], Awaitable[bool]], seconds: float) -> AsyncIterator[None]:
+    """Inside the block `work` runs every so often; sooner, with a back-off, while it says that it failed."""
+    task = asyncio.create_task(_repeat(work, seconds))
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _repeat(work: Callable[[], Awaitable[bool]], seconds: float) -> None:
+    failures = 0
+    while True:
+        failures = 0 if await _succeeds(work) else failures + 1
+        await asyncio.sleep(backoff_seconds(failures, cap=seconds) if failures else seconds)
+
+
+async def _succeeds(work: Callable[[], Awaitable[bool]]) -> bool:
+    try:
+        return await work()
+    except Exception:
+        log.exception("background work failed")
+        return False

@@ -1,0 +1,137 @@
+"""One request to a service and its answer, both as streams.
+
+Nothing waits without a limit but an event stream for its next event. An answer that breaks off is never ended as if it
+were complete: its connection is aborted.
+"""
+
+import asyncio
+from http import HTTPStatus
+from typing import NoReturn
+
+import aiohttp
+from aiohttp import hdrs, web
+from multidict import CIMultiDict
+
+from gateway.bodies import SMALL_BYTES, StreamedBody, body_of
+from gateway.errors import SlowRequestError
+from gateway.headers import to_client
+from gateway.streams import OpenStreams
+from gateway.upstreams import Upstream
+from shared.errors import ApiError, BadGatewayError, BodyTooLargeError, GatewayTimeoutError
+
+EVENT_STREAM = "text/event-stream"
+_BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
+
+
+class Forward:
+    """Runs once. `answer_seconds` limits each wait for the service, `idle_seconds` each pause in a body."""
+
+    def __init__(
+        self,
+        request: web.Request,
+        upstream: Upstream,
+        headers: CIMultiDict[str],
+        *,
+        answer_seconds: float,
+        idle_seconds: float,
+        max_body_bytes: int,
+        streams: OpenStreams,
+    ) -> None:
+        self._request = request
+        self._upstream = upstream
+        self._headers = headers
+        self._answer_seconds = answer_seconds
+        self._idle_seconds = idle_seconds
+        self._max_body_bytes = max_body_bytes
+        self._streams = streams
+        self._deadline = asyncio.timeout(None)
+        self._body: bytes | StreamedBody | None = None
+        self._is_answering = False
+
+    async def run(self) -> web.StreamResponse:
+        """Forward the request and pass the answer on.
+
+        Raises:
+            ApiError: there is no answer to pass on.
+            ConnectionResetError: the answer broke off halfway, and so was the client's connection.
+        """
+        try:
+            async with self._deadline:
+                return await self._forward()
+        except (TimeoutError, aiohttp.ClientError, BadGatewayError) as error:
+            if self._is_answering:
+                self._abort(error)
+            raise self._translated(error) from error
+
+    def _wait_at_most(self, seconds: float) -> None:
+        self._deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+
+    async def _forward(self) -> web.StreamResponse:
+        self._body = await body_of(
+            self._request,
+            self._max_body_bytes,
+            self._idle_seconds,
+            on_chunk=lambda: self._wait_at_most(self._answer_seconds),
+        )
+        if isinstance(self._body, StreamedBody) and self._request.content_length is not None:
+            self._headers[hdrs.CONTENT_LENGTH] = str(self._request.content_length)
+        self._wait_at_most(self._answer_seconds)
+        request = self._request
+        async with await self._upstream.send(request.method, request.raw_path, self._headers, self._body) as answer:
+            if self._is_small(answer):
+                return web.Response(
+                    body=await answer.read(),
+                    status=answer.status,
+                    reason=answer.reason,
+                    headers=to_client(answer.headers),
+                )
+            return await self._stream(answer)
+
+    def _is_small(self, answer: aiohttp.ClientResponse) -> bool:
+        """Is it one write, and so either whole or an error?"""
+        length = answer.content_length
+        is_bodiless = self._request.method == hdrs.METH_HEAD or answer.status in _BODILESS
+        return is_bodiless or (length is not None and length <= SMALL_BYTES)
+
+    async def _stream(self, answer: aiohttp.ClientResponse) -> web.StreamResponse:
+        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=to_client(answer.headers))
+        self._is_answering = True
+        await response.prepare(self._request)
+        if answer.content_type == EVENT_STREAM:
+            await self._stream_events(answer, response)
+        else:
+            async for chunk in answer.content.iter_any():
+                self._wait_at_most(self._idle_seconds)
+                await response.write(chunk)
+        await response.write_eof()
+        return response
+
+    async def _stream_events(self, answer: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+        async def end() -> None:
+            answer.close()
+
+        self._deadline.reschedule(None)
+        try:
+            with self._streams.opened(end):
+                async for chunk in answer.content.iter_any():
+                    self._wait_at_most(self._idle_seconds)
+                    await response.write(chunk)
+                    self._deadline.reschedule(None)
+        except aiohttp.ClientError:
+            if not self._streams.is_draining:
+                raise
+
+    def _abort(self, error: Exception) -> NoReturn:
+        if self._request.transport is not None:
+            self._request.transport.abort()
+        raise ConnectionResetError("The answer broke off.") from error
+
+    def _translated(self, error: Exception) -> ApiError:
+        if isinstance(self._body, StreamedBody) and not self._body.is_complete:
+            if self._body.is_too_large:
+                return BodyTooLargeError(f"The body is larger than {self._max_body_bytes} bytes.")
+            if isinstance(error, TimeoutError):
+                return SlowRequestError()
+        if isinstance(error, TimeoutError):
+            return GatewayTimeoutError()
+        return error if isinstance(error, BadGatewayError) else BadGatewayError()

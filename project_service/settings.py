@@ -1,0 +1,34 @@
+"""Settings of project_service: its API process and its webhook worker."""
+
+from pathlib import Path
+
+from pydantic import Field, HttpUrl, SecretStr
+
+from shared.settings import ServiceSettings
+
+
+class ProjectSettings(ServiceSettings):
+    """What the API process and the webhook worker share."""
+
+    database_schema: str = Field("projects", description="Postgres schema of this service.")
+    public_url: HttpUrl = Field(HttpUrl("http://127.0.0.1:8080"), description="Base of the links in answers.")
+    encryption_key: SecretStr = Field(
+        min_length=32,
+        description="Encrypts webhook secrets at rest; several, separated by commas, while it is changed "
+        "(the first one encrypts).",
+    )
+    webhook_allow_private: bool = Field(
+        False, description="Lets webhooks call http:// and private addresses; for local use only."
+    )
+    previews_dir: Path = Field(Path("var/previews"), description="Where rendered voice previews are kept.")
+
+
+class WebhookSettings(ProjectSettings):
+    """The webhook worker."""
+
+    webhook_concurrency: int = Field(100, ge=1, le=1000, description="Deliveries that one worker has under way.")
+    webhook_timeout_seconds: float = Field(15, gt=0, le=60, description="How long one attempt may take.")
+    webhook_lease_seconds: float = Field(
+        45, gt=0, description="How long a delivery belongs to a worker that gives no sign; longer than an attempt."
+    )
+    webhook_log_days: int = Field(30, ge=1, description="How long finished deliveries stay in the log.")

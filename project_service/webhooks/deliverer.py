@@ -1,0 +1,142 @@
+"""The worker's engine: claims due deliveries, sends them, settles them."""
+
+import asyncio
+import random
+from collections import Counter
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import timedelta
+
+import asyncpg
+import structlog
+from cryptography.fernet import InvalidToken
+from prometheus_client import Counter as MetricCounter
+from prometheus_client import Histogram
+
+from project_service.webhooks import queue
+from project_service.webhooks.events import publish_disabled
+from project_service.webhooks.queue import Claimed
+from project_service.webhooks.schedule import Outcome, decide, parse_retry_after
+from project_service.webhooks.secrets import SecretBox, signed_headers
+from shared.clock import Clock
+from shared.db import Database, DatabaseUnavailableError
+from shared.http_client import DeliveryFailedError, GuardedClient, InvalidUrlError
+
+log = structlog.get_logger(__name__)
+
+ATTEMPTS = MetricCounter("talkstack_webhook_attempts", "Attempts to deliver a webhook.", ["result"])
+SECONDS = Histogram("talkstack_webhook_attempt_seconds", "Time of one attempt.", buckets=(0.05, 0.2, 0.5, 1, 2, 5, 15))
+DATABASE_ERRORS = (DatabaseUnavailableError, asyncpg.PostgresError)
+
+
+class Deliverer:
+    """Runs up to `concurrency` deliveries at a time, at most ten of one endpoint: a dead one slows nobody else.
+
+    A delivery whose worker dies, or can't write its result, is claimed again when `lease` is over: at least once.
+    """
+
+    def __init__(
+        self,
+        db: Database,
+        client: GuardedClient,
+        secrets: SecretBox,
+        clock: Clock,
+        *,
+        concurrency: int,
+        lease: timedelta,
+        poll: timedelta = timedelta(seconds=1),
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self._db = db
+        self._client = client
+        self._secrets = secrets
+        self._clock = clock
+        self._concurrency = concurrency
+        self._lease = lease
+        self._poll_seconds = poll.total_seconds()
+        self._jitter = jitter
+        self._running: dict[asyncio.Task[None], str] = {}
+        self._wake = asyncio.Event()
+        self._is_draining = False
+
+    async def run(self) -> None:
+        """Until cancelled: wakes by NOTIFY, and polls for what has become due."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(
+                self._db.listen(f"{self._db.schema}_webhooks", lambda _: self._wake.set(), self._wake.set)
+            )
+            group.create_task(self._claim_forever())
+
+    async def drain(self) -> None:
+        """Claim nothing more and wait for what is under way."""
+        self._is_draining = True
+        if self._running:
+            await asyncio.wait(self._running)
+
+    async def close(self) -> None:
+        """Cut what is still under way; it is delivered again when the lease is over."""
+        self._is_draining = True
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+
+    async def _claim_forever(self) -> None:
+        while True:
+            self._wake.clear()
+            claimed = await self._claim()
+            for delivery in claimed:
+                task = asyncio.create_task(self._deliver(delivery))
+                self._running[task] = delivery.project_id
+                task.add_done_callback(self._finished)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(self._poll_seconds):
+                    await self._wake.wait()
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        del self._running[task]
+        self._wake.set()
+
+    async def _claim(self) -> list[Claimed]:
+        free = self._concurrency - len(self._running)
+        if not free or self._is_draining:
+            return []
+        try:
+            return await queue.claim(self._db, Counter(self._running.values()), free, self._lease)
+        except DATABASE_ERRORS:
+            log.warning("webhooks_unclaimable", exc_info=True)
+            return []
+
+    async def _deliver(self, claimed: Claimed) -> None:
+        started, at = asyncio.get_running_loop().time(), self._clock.now()
+        outcome = await self._send(claimed)
+        duration = timedelta(seconds=asyncio.get_running_loop().time() - started)
+        verdict = decide(outcome, claimed.attempts + 1, self._jitter())
+        ATTEMPTS.labels(verdict.status).inc()
+        SECONDS.observe(duration.total_seconds())
+        try:
+            async with self._db.transaction() as tx:
+                await queue.log_attempt(tx, claimed, at, outcome, duration)
+                await queue.settle(tx, claimed, verdict)
+                if outcome.is_success:
+                    await queue.note_success(tx, claimed.project_id)
+                elif await queue.note_failure(tx, claimed.project_id) or verdict.disables_endpoint:
+                    reason = "gone" if verdict.disables_endpoint else "failing"
+                    if await queue.disable(tx, claimed, reason):
+                        await publish_disabled(tx, claimed, reason)
+        except DATABASE_ERRORS:
+            log.warning("webhook_unsettled", delivery_id=claimed.id, exc_info=True)
+
+    async def _send(self, claimed: Claimed) -> Outcome:
+        try:
+            secrets = [self._secrets.open(sealed) for sealed in claimed.sealed_secrets]
+            headers = signed_headers(claimed.id, self._clock.now(), claimed.body, secrets)
+            answer = await self._client.post(claimed.url, claimed.body.encode(), headers)
+        except DeliveryFailedError as error:
+            return Outcome(None, error.cause)
+        except InvalidUrlError:
+            return Outcome(None, "invalid_url")
+        except InvalidToken:
+            log.error("webhook_secret_undecryptable", project_id=claimed.project_id)  # noqa: TRY400 - no trace needed
+            return Outcome(None, "secret_undecryptable")
+        retry_after = parse_retry_after(answer.headers.get("Retry-After"), self._clock.now())
+        return Outcome(answer.status, retry_after=retry_after)

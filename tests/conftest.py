@@ -1,0 +1,62 @@
+"""Real peers for the tests: a Postgres server and a RabbitMQ node, private to this run and gone after it."""
+
+import asyncio
+import os
+import uuid
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+import pytest
+
+from deploy.local.postgres import dsn_for, start_postgres
+from deploy.local.rabbitmq import start_rabbitmq
+from deploy.local.unit import Running
+
+
+def _stop(programs: list[Running]) -> None:
+    async def stop_all() -> None:
+        for program in reversed(programs):
+            await program.stop()
+
+    asyncio.run(stop_all())
+
+
+@pytest.fixture(scope="session")
+def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The administrator's DSN of a server: the one of DATABASE_URL, else a private one."""
+    if dsn := os.environ.get("DATABASE_URL"):
+        yield dsn
+        return
+    server, dsn = asyncio.run(start_postgres(tmp_path_factory.mktemp("postgres-server")))
+    yield dsn
+    _stop([server])
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The AMQP URL of a node: the one of AMQP_URL, else a private one."""
+    if url := os.environ.get("AMQP_URL"):
+        yield url
+        return
+    programs, url = asyncio.run(start_rabbitmq(tmp_path_factory.mktemp("rabbitmq-server")))
+    yield url
+    _stop(programs)
+
+
+@pytest.fixture
+async def database_url(postgres_server: str) -> AsyncIterator[str]:
+    """The DSN of a fresh, empty database; dropped after the test, whoever is still connected."""
+    name = f"test_{uuid.uuid4().hex}"
+    administrator = await asyncpg.connect(postgres_server)
+    try:
+        await administrator.execute(f'CREATE DATABASE "{name}"')
+        yield dsn_for(postgres_server, database=name)
+        await administrator.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    finally:
+        await administrator.close()
+
+
+@pytest.fixture
+def amqp_prefix() -> str:
+    """A prefix for the names of exchanges and queues that no other test has."""
+    return f"test-{uuid.uuid4().hex[:12]}"

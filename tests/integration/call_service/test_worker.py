@@ -1,0 +1,210 @@
+"""A worker on a real database: claims, leases, fences, and calls through the simulated carrier with null engines."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+
+from call_service.calls import repository
+from call_service.calls.domain import Call, Status
+from call_service.calls.sweeper import Sweeper
+from call_service.calls.wrap_up import Analyzer, WrapUp
+from call_service.dialer.app import build_app
+from call_service.recordings import RecordingStore
+from call_service.settings import WorkerSettings
+from shared.db import Database
+from shared.ids import new_id
+from shared.testing.waiting import eventually
+from tests.support.calls import SECRET, agent
+
+LEASE = timedelta(seconds=30)
+
+
+async def queue(db: Database, to: str, **changes: Any) -> str:
+    """A queued call, as makeCall leaves it."""
+    async with db.transaction() as tx:
+        call = await repository.insert(
+            tx,
+            {
+                "id": new_id(),
+                "tenant": new_id(),
+                "project_id": new_id(),
+                "agent_id": new_id(),
+                "agent_version": 1,
+                "agent": agent(**changes),
+                "from_number": "+12025550199",
+                "to_number": to,
+                "dynamic_variables": {},
+            },
+        )
+    return call.id
+
+
+async def read(db: Database, call_id: str) -> Call:
+    tenant = await db.fetchval("SELECT tenant FROM calls WHERE id = $1", call_id)
+    call = await repository.find(db, str(tenant), call_id)
+    assert call is not None
+    return call
+
+
+async def events_of(db: Database, call_id: str) -> list[str]:
+    rows = await db.fetch("SELECT type FROM outbox WHERE subject = $1 ORDER BY sequence", call_id)
+    return [row["type"] for row in rows if row["type"] != "call.turn"]
+
+
+async def completed(db: Database, call_id: str, limit_seconds: float = 30) -> Call:
+    async def is_complete() -> bool:
+        return (await read(db, call_id)).completed_at is not None
+
+    await eventually(is_complete, limit_seconds)
+    return await read(db, call_id)
+
+
+@asynccontextmanager
+async def worker(database_url: str, tmp_path: Path, **changes: Any) -> AsyncIterator[web.Application]:
+    settings = WorkerSettings(
+        database_url=database_url,
+        internal_token_secret=SECRET,
+        recordings_dir=tmp_path / "recordings",
+        engines="null",
+        ring_timeout_seconds=5,
+        **changes,
+    )
+    async with TestServer(build_app(settings)) as server:
+        yield server.app
+
+
+@pytest.mark.parametrize(
+    ("callee", "status", "reason", "types"),
+    [
+        ("0101", "busy", "callee_busy", ["call.initiated"]),
+        ("0102", "no-answer", "no_answer", ["call.initiated", "call.ringing"]),
+        ("0103", "failed", "declined", ["call.initiated", "call.ringing"]),
+        ("0106", "failed", "invalid_number", ["call.initiated"]),
+        ("9999", "failed", "carrier_rejected", ["call.initiated"]),
+    ],
+)
+async def test_a_call_that_nobody_answers_says_why(
+    db: Database, calls_url: str, tmp_path: Path, callee: str, status: str, reason: str, types: list[str]
+) -> None:
+    async with worker(calls_url, tmp_path):
+        call_id = await queue(db, f"+1202555{callee}")
+        call = await completed(db, call_id)
+    assert (call.status, call.reason) == (status, reason)
+    assert await events_of(db, call_id) == [*types, "call.ended", "call.completed"]
+    assert call.analysis is None
+
+
+async def test_silence_is_asked_and_then_given_up(db: Database, calls_url: str, tmp_path: Path) -> None:
+    async with worker(calls_url, tmp_path):
+        call = await completed(db, await queue(db, "+12025550105", silenceTimeoutSeconds=1), 60)
+    assert (call.status, call.reason, call.fault) == ("silence", "silence_timeout", "callee")
+    assert call.recording == f"{call.id}.wav"
+    assert call.analysis is not None
+    assert (await events_of(db, call.id))[-5:] == [
+        "call.ended",
+        "call.transcript.ready",
+        "call.recording.ready",
+        "call.analyzed",
+        "call.completed",
+    ]
+
+
+async def test_a_full_worker_leaves_the_queue_to_others(db: Database, calls_url: str, tmp_path: Path) -> None:
+    async with worker(calls_url, tmp_path, worker_max_calls=2):
+        ids = [await queue(db, "+12025550102") for _ in range(3)]
+
+        async def two_are_held() -> bool:
+            return int(await db.fetchval("SELECT count(*) FROM calls WHERE owner IS NOT NULL")) == 2
+
+        await eventually(two_are_held)
+        await asyncio.sleep(1.2)  # longer than the poll: the third is not claimed although it is due
+        assert await two_are_held()
+        for call_id in ids:
+            await completed(db, call_id)
+
+
+async def test_two_claimers_never_get_the_same_call(db: Database) -> None:
+    made = {await queue(db, "+12025550100") for _ in range(30)}
+    claims = await asyncio.gather(*(repository.claim(db, f"w{index}", LEASE, 7) for index in range(6)))
+    claimed = [call.id for batch in claims for call in batch]
+    assert len(claimed) == len(set(claimed))
+    assert set(claimed) <= made
+
+
+async def test_an_old_fence_writes_nothing(db: Database) -> None:
+    call_id = await queue(db, "+12025550100")
+    [call] = await repository.claim(db, "first", LEASE, 1)
+    async with db.transaction() as tx:
+        await repository.take_over(tx, call_id, "second", LEASE)
+        assert await repository.advance(tx, call_id, call.fence, Status.INITIATED) is None
+    assert await repository.renew(db, "first", LEASE, {call_id: call.fence}) == set()
+
+
+def sweeper(db: Database, tmp_path: Path) -> Sweeper:
+    wrap_up = WrapUp(db, Analyzer(None), RecordingStore(tmp_path), "http://127.0.0.1")
+    return Sweeper(wrap_up, "sweeper", LEASE, 1)
+
+
+@pytest.mark.parametrize(
+    ("reached", "status", "reason"),
+    [
+        ([Status.INITIATED], "failed", "outcome_unknown"),
+        ([Status.INITIATED, Status.RINGING], "failed", "worker_lost"),
+        ([Status.INITIATED, Status.RINGING, Status.IN_PROGRESS], "failed", "worker_lost"),
+    ],
+)
+async def test_the_sweeper_ends_what_a_lost_worker_left(
+    db: Database, tmp_path: Path, reached: list[Status], status: str, reason: str
+) -> None:
+    call_id = await queue(db, "+12025550100")
+    [call] = await repository.claim(db, "lost", timedelta(seconds=-1), 1)
+    async with db.transaction() as tx:
+        for state in reached:
+            assert await repository.advance(tx, call_id, call.fence, state)
+    swept = await asyncio.gather(sweeper(db, tmp_path).sweep_once(), sweeper(db, tmp_path).sweep_once())
+    assert sum(swept) == 1
+    ended = await completed(db, call_id)
+    assert (ended.status, ended.reason) == (status, reason)
+    assert [type_ for type_ in await events_of(db, call_id) if type_ == "call.ended"] == ["call.ended"]
+    async with db.transaction() as tx:
+        assert await repository.advance(tx, call_id, call.fence, Status.IN_PROGRESS) is None
+
+
+async def test_a_claimed_call_that_was_never_dialled_goes_back_to_the_queue(db: Database, tmp_path: Path) -> None:
+    call_id = await queue(db, "+12025550100")
+    await repository.claim(db, "lost", timedelta(seconds=-1), 1)
+    assert await sweeper(db, tmp_path).sweep_once() == 1
+    assert (await read(db, call_id)).status is Status.QUEUED
+    [again] = await repository.claim(db, "next", LEASE, 1)
+    assert again.id == call_id
+
+
+async def test_a_call_whose_lease_is_alive_is_left_alone(db: Database, tmp_path: Path) -> None:
+    await queue(db, "+12025550100")
+    await repository.claim(db, "alive", LEASE, 1)
+    assert await sweeper(db, tmp_path).sweep_once() == 0
+
+
+async def test_a_worker_that_lost_its_lease_hangs_up_and_keeps_silent(
+    db: Database, calls_url: str, tmp_path: Path
+) -> None:
+    async with worker(calls_url, tmp_path, heartbeat_seconds=0.2):
+        call_id = await queue(db, "+12025550105", silenceTimeoutSeconds=30)
+
+        async def talks() -> bool:
+            return (await read(db, call_id)).status is Status.IN_PROGRESS
+
+        await eventually(talks)
+        await db.execute("UPDATE calls SET lease_until = now() - interval '1 second' WHERE id = $1", call_id)
+        await sweeper(db, tmp_path / "recordings").sweep_once()
+        await asyncio.sleep(1)  # several heartbeats: time to write something wrong
+    call = await read(db, call_id)
+    assert (call.status, call.reason) == ("failed", "worker_lost")
+    assert (await events_of(db, call_id)).count("call.ended") == 1

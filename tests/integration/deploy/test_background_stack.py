@@ -1,0 +1,159 @@
+"""`make up` and `make down` as a user meets them: in the background, interrupted, twice, after a crash."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import psutil
+import pytest
+
+from deploy.local import control
+from deploy.local.state import ProcessRecord, State, find, read_state, this_process, write_state
+from deploy.local.system import ROOT, StartError, free_port, is_free
+
+SUPERVISOR = "tests.integration.deploy.stand_in_supervisor"
+
+
+def command_for(var: Path, port: int) -> list[str]:
+    return [sys.executable, "-m", SUPERVISOR, str(var), str(port)]
+
+
+def processes_about(var: Path) -> list[psutil.Process]:
+    """Every process that has this installation's folder in its command line or environment."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            words = [*process.cmdline(), *process.environ().values()]
+        except psutil.Error:
+            continue
+        if process.pid != os.getpid() and any(str(var) in word for word in words):
+            found.append(process)
+    return found
+
+
+@pytest.fixture
+def var(tmp_path: Path, rabbitmq_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for one installation; whatever the test leaves running in it is a failure, and is stopped."""
+    monkeypatch.setenv("AMQP_URL", rabbitmq_server)
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    folder = tmp_path / "var"
+    yield folder
+    control.down(folder)
+    assert processes_about(folder) == []
+
+
+def up(var: Path, port: int, said: list[str] | None = None) -> State:
+    return control.up(var, port, (said if said is not None else []).append, command_for)
+
+
+def test_up_returns_when_all_is_ready_and_down_leaves_nothing(var: Path) -> None:
+    port, said = free_port(), list[str]()
+    state = up(var, port, said)
+    assert state.url == f"http://127.0.0.1:{port}"
+    assert [record.name for record in state.processes] == ["postgres", "auth-api", "gateway"]
+    assert "  gateway is ready" in said
+    assert control.down(var, said.append)
+    assert is_free(port)
+    assert processes_about(var) == []
+    assert read_state(var) is None
+    assert not control.down(var)
+
+
+def test_a_second_up_changes_nothing_and_takes_no_time(var: Path) -> None:
+    port, said = free_port(), list[str]()
+    first = up(var, port)
+    began = time.monotonic()
+    second = up(var, port + 1, said)
+    assert time.monotonic() - began < 1
+    assert second.processes == first.processes
+    assert said == [f"Already running at {first.url}; to use port {port + 1}, run `make down` first."]
+
+
+def test_two_ups_at_once_start_one_stack(var: Path) -> None:
+    port = free_port()
+    with ThreadPoolExecutor(2) as pool:
+        first, second = pool.map(lambda _: up(var, port), range(2))
+    assert first.supervisor == second.supervisor
+
+
+def test_up_repairs_what_a_killed_supervisor_left(var: Path) -> None:
+    port, said = free_port(), list[str]()
+    first = up(var, port)
+    supervisor = find(first.supervisor)
+    assert supervisor is not None
+    supervisor.kill()
+    supervisor.wait()
+    second = up(var, port, said)
+    assert said[0] == "Ended what an interrupted run had left: gateway, auth-api, postgres."
+    assert not {record.pid for record in first.processes} & {record.pid for record in second.processes}
+
+
+def test_an_interrupted_up_stops_what_it_started(var: Path) -> None:
+    program = f"""
+import pathlib, sys
+from deploy.local import control
+from tests.integration.deploy.test_background_stack import command_for
+try:
+    control.up(pathlib.Path(sys.argv[1]), int(sys.argv[2]), lambda text: print(text, flush=True), command_for)
+except KeyboardInterrupt:
+    raise SystemExit({128 + signal.SIGINT})
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(var), str(free_port())], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        assert "starting postgres" in child.stdout.readline()
+        child.send_signal(signal.SIGINT)
+        rest = child.stdout.read()
+    assert child.returncode == 130
+    assert "Interrupted; stopping what was started ..." in rest
+    assert processes_about(var) == []
+
+
+def test_a_failed_start_says_why_and_leaves_nothing(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DRAIN_SECONDS", "soon")
+    with pytest.raises(StartError, match="DRAIN_SECONDS must be a number of seconds, not 'soon'"):
+        up(var, free_port())
+    assert processes_about(var) == []
+
+
+def test_a_port_in_use_is_said_before_anything_starts(var: Path) -> None:
+    port = up(var, free_port()).processes[-1].port
+    other = var.parent / "other"
+    with pytest.raises(StartError, match=f"Port {port} is in use"):
+        up(other, port)
+    assert not (other / "log/supervisor.log").exists()
+
+
+def test_a_pid_that_belongs_to_somebody_else_by_now_is_left_alone(var: Path) -> None:
+    with subprocess.Popen(["sleep", "600"]) as stranger:
+        old = ProcessRecord(name="supervisor", pid=stranger.pid, created=1.0)
+        write_state(var, State(supervisor=old, url="http://127.0.0.1:1", phase="ready", processes=(old,)))
+        assert control.running_state(var) is None
+        assert not control.down(var)
+        assert stranger.poll() is None
+        stranger.kill()
+
+
+def test_down_waits_for_an_up_under_way(var: Path) -> None:
+    said: list[str] = []
+    starting = threading.Thread(target=up, args=(var, free_port(), said))
+    starting.start()
+    while not said:
+        time.sleep(0.02)
+    assert control.down(var)
+    starting.join()
+    assert "  gateway is ready" in said
+    assert read_state(var) is None
+
+
+def test_a_state_file_that_cannot_be_read_counts_as_none(var: Path) -> None:
+    write_state(var, State(supervisor=this_process("me"), url=""))
+    (var / "run/state.json").write_text('{"supervisor": ')
+    assert control.running_state(var) is None

@@ -1,0 +1,388 @@
+"""The webhook worker against a real receiver on loopback, with real Postgres."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from standardwebhooks import Webhook
+
+from project_service.app import build_webhooks_app
+from project_service.settings import WebhookSettings
+from project_service.webhooks import queue
+from shared.db import Database
+from shared.events import Event
+from shared.ids import new_id
+from shared.memory_bus import InMemoryBus
+from shared.testing.waiting import eventually
+
+Reply = Callable[[web.Request], Awaitable[web.Response]]
+
+
+async def ok(_request: web.Request) -> web.Response:
+    return web.Response()
+
+
+async def hang(_request: web.Request) -> web.Response:
+    await asyncio.sleep(60)
+    return web.Response()
+
+
+def answering(status: int, **headers: str) -> Reply:
+    async def reply(_request: web.Request) -> web.Response:
+        return web.Response(status=status, headers={name.replace("_", "-"): value for name, value in headers.items()})
+
+    return reply
+
+
+@dataclass
+class Receiver:
+    """A customer's server; `replies` are used up first, then `reply` answers. Paths tell endpoints apart."""
+
+    reply: Reply = ok
+    replies: list[Reply] = field(default_factory=list)
+    got: list[tuple[str, dict[str, str], str]] = field(default_factory=list)
+    open: Counter[str] = field(default_factory=Counter)
+    most_open: Counter[str] = field(default_factory=Counter)
+    url: str = ""
+
+    async def handle(self, request: web.Request) -> web.Response:
+        self.got.append((request.path, dict(request.headers), await request.text()))
+        self.open[request.path] += 1
+        self.most_open[request.path] = max(self.most_open[request.path], self.open[request.path])
+        try:
+            return await (self.replies.pop(0) if self.replies else self.reply)(request)
+        finally:
+            self.open[request.path] -= 1
+
+    def types(self) -> list[str]:
+        return [body.split('"')[3] for _, _, body in self.got]
+
+
+@pytest.fixture
+async def receiver() -> AsyncIterator[Receiver]:
+    receiver = Receiver()
+    app = web.Application(handler_args={"handler_cancellation": True})
+    app.router.add_post("/{path:.*}", receiver.handle)
+    server = TestServer(app)
+    await server.start_server(shutdown_timeout=0)
+    receiver.url = str(server.make_url("/hook"))
+    yield receiver
+    await server.close()
+
+
+@pytest.fixture
+async def bus() -> AsyncIterator[InMemoryBus]:
+    bus = InMemoryBus(backoff=lambda _failures: 0)
+    yield bus
+    await bus.close()
+
+
+@pytest.fixture
+async def worker(webhook_settings: WebhookSettings, bus: InMemoryBus) -> AsyncIterator[TestServer]:
+    changed = webhook_settings.model_copy(update={"webhook_timeout_seconds": 1.0})
+    async with TestServer(build_webhooks_app(changed, bus)) as server:
+        yield server
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    user_id: str
+    project_id: str
+    secret: str
+
+    def event(self, type_: str, *, call: str | None = None, sequence: int = 1) -> Event:
+        return Event(
+            id=new_id(),
+            type=type_,
+            time=datetime.now(UTC),
+            source="call_service",
+            subject=call or new_id(),
+            tenant=self.user_id,
+            project_id=self.project_id,
+            sequence=sequence,
+            data={"call_id": "c", "status": "completed"},
+        )
+
+
+async def registered(user: Any, url: str, name: str = "Front desk") -> Endpoint:
+    project_id = await user.project(name)
+    body = {"projectId": project_id, "webhookURL": url}
+    _, answer = await user("POST", "/project/call-status/add-webhookurl", body)
+    return Endpoint(user.id, project_id, answer["signingSecret"])
+
+
+@pytest.fixture
+async def endpoint(user: Any, receiver: Receiver) -> Endpoint:
+    return await registered(user, receiver.url)
+
+
+async def publish(bus: InMemoryBus, *events: Event) -> None:
+    assert len(await bus.publish_many(events, 5)) == len(events)
+
+
+async def skip_delays(db: Database) -> None:
+    """As if the time of the next retry had come."""
+    await db.execute("UPDATE webhook_deliveries SET next_at = now() WHERE status = 'pending' AND claim IS NULL")
+    await db.execute("SELECT pg_notify('projects_webhooks', '')")
+
+
+def has_counts(db: Database, **counts: int) -> Callable[[], Awaitable[bool]]:
+    """Are there exactly so many deliveries of each status?"""
+
+    async def check() -> bool:
+        rows = await db.fetch("SELECT status, count(*) AS n FROM webhook_deliveries GROUP BY status")
+        return {row["status"]: row["n"] for row in rows} == counts
+
+    return check
+
+
+def attempted(db: Database, times: int) -> Callable[[], Awaitable[bool]]:
+    async def check() -> bool:
+        return bool(await db.fetchval("SELECT count(*) FROM webhook_attempts") == times)
+
+    return check
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_call_event_arrives_with_a_valid_signature(
+    endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database, user: Any
+) -> None:
+    event = endpoint.event("call.queued")
+    await publish(bus, event, event)
+    await eventually(has_counts(db, delivered=1))
+    [(_, headers, body)] = receiver.got
+    message = Webhook(endpoint.secret).verify(body, headers)
+    assert message == {
+        "type": "call.queued",
+        "timestamp": event.time.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "data": event.data,
+    }
+    _, log = await user("GET", "/webhook/deliveries")
+    assert log["data"][0]["id"] == {name.lower(): value for name, value in headers.items()}["webhook-id"]
+    assert [attempt["http_status"] for attempt in log["data"][0]["log"]] == [200]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_only_the_documented_events_of_projects_with_a_url_are_sent(
+    endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database, user: Any, stranger: Any
+) -> None:
+    without = Endpoint(user.id, await user.project("No hook"), "")
+    of_another = Endpoint(stranger.id, endpoint.project_id, "")
+    await publish(
+        bus,
+        endpoint.event("call.turn"),
+        without.event("call.queued"),
+        of_another.event("call.queued"),
+        endpoint.event("call.transcript.ready"),
+    )
+    await eventually(has_counts(db, delivered=1))
+    assert receiver.types() == ["call.transcript.ready"]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_failed_delivery_is_tried_again_with_the_same_id(
+    endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database, user: Any
+) -> None:
+    receiver.replies = [answering(500)]
+    await publish(bus, endpoint.event("call.queued"))
+    await eventually(attempted(db, 1))
+    delay = await db.fetchval("SELECT next_at - now() FROM webhook_deliveries")
+    assert timedelta(seconds=3) < delay < timedelta(seconds=5.6)
+    await skip_delays(db)
+    await eventually(has_counts(db, delivered=1))
+    (_, first, body), (_, second, again) = receiver.got
+    assert first["webhook-id"] == second["webhook-id"]
+    assert body == again
+    _, log = await user("GET", f"/webhook/deliveries?projectId={endpoint.project_id}&status=delivered")
+    assert [attempt["http_status"] for attempt in log["data"][0]["log"]] == [500, 200]
+    assert log["data"][0]["attempts"] == 2
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_receiver_that_hangs_is_cut_and_tried_again(
+    endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database
+) -> None:
+    receiver.replies = [hang]
+    await publish(bus, endpoint.event("call.queued"))
+    await eventually(attempted(db, 1))
+    assert await db.fetchval("SELECT error FROM webhook_attempts") == "timeout"
+    await skip_delays(db)
+    await eventually(has_counts(db, delivered=1))
+
+
+@pytest.mark.usefixtures("worker")
+async def test_retry_after_is_honoured(endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database) -> None:
+    receiver.replies = [answering(503, Retry_After="120")]
+    await publish(bus, endpoint.event("call.queued"))
+    await eventually(attempted(db, 1))
+    assert await db.fetchval("SELECT next_at - now() FROM webhook_deliveries") > timedelta(seconds=110)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_410_disables_the_endpoint_until_it_is_registered_again(
+    endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database, user: Any
+) -> None:
+    receiver.replies = [answering(410)]
+    call = new_id()
+    await publish(bus, endpoint.event("call.queued", call=call), endpoint.event("call.ended", call=call, sequence=2))
+    await eventually(has_counts(db, parked=2))
+    await publish(bus, endpoint.event("call.queued"))
+    await eventually(has_counts(db, parked=3))
+    assert len(receiver.got) == 1
+    assert await db.fetchval("SELECT data ->> 'reason' FROM outbox WHERE type = 'webhook.disabled'") == "gone"
+    body = {"projectId": endpoint.project_id, "webhookURL": receiver.url}
+    await user("POST", "/project/call-status/add-webhookurl", body)
+    status, answer = await user("POST", "/webhook/replay?since=2020-01-01T00:00:00Z")
+    assert (status, answer) == (202, {"replayed": 3})
+    await eventually(has_counts(db, delivered=3))
+    of_call = [type_ for type_ in receiver.types()[1:] if type_ == "call.ended"]
+    assert of_call == ["call.ended"]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_five_failing_days_disable_the_endpoint(
+    endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database
+) -> None:
+    receiver.reply = answering(500)
+    await db.execute("UPDATE webhook_endpoints SET failing_since = now() - interval '5 days 1 minute'")
+    await publish(bus, endpoint.event("call.queued"))
+    await eventually(has_counts(db, parked=1))
+    assert await db.fetchval("SELECT disabled_reason FROM webhook_endpoints") == "failing"
+
+
+@pytest.mark.usefixtures("worker")
+async def test_events_of_one_call_arrive_in_order(
+    endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database
+) -> None:
+    receiver.replies = [answering(500)]
+    call = new_id()
+    types = ["call.queued", "call.initiated", "call.ringing", "call.answered", "call.ended"]
+    events = [endpoint.event(type_, call=call, sequence=place + 1) for place, type_ in enumerate(types)]
+    await publish(bus, *reversed(events))
+    await eventually(attempted(db, 1))
+    await eventually(has_counts(db, pending=1, waiting=4))
+    await publish(bus, endpoint.event("call.completed"))
+    await eventually(has_counts(db, pending=1, waiting=4, delivered=1))
+    await skip_delays(db)
+    await eventually(has_counts(db, delivered=6))
+    assert receiver.types() == ["call.queued", "call.completed", *types]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_after_ten_attempts_a_delivery_is_parked_and_the_next_one_goes(
+    endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database, user: Any
+) -> None:
+    receiver.replies = [answering(500)] * 10
+    call = new_id()
+    await publish(bus, endpoint.event("call.queued", call=call), endpoint.event("call.ended", call=call, sequence=2))
+    for times in range(1, 10):
+        await eventually(attempted(db, times))
+        await skip_delays(db)
+    await eventually(has_counts(db, parked=1, delivered=1))
+    _, log = await user("GET", "/webhook/deliveries?status=parked")
+    [parked] = log["data"]
+    assert (parked["attempts"], len(parked["log"]), parked["next_attempt_at"]) == (10, 10, None)
+    assert (await user("POST", f"/webhook/deliveries/{parked['id']}/replay"))[0] == 202
+    await eventually(has_counts(db, delivered=2))
+    assert receiver.types()[-2:] == ["call.ended", "call.queued"]
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_dead_endpoint_slows_no_other(
+    receiver: Receiver, bus: InMemoryBus, db: Database, user: Any, stranger: Any
+) -> None:
+    async def reply(request: web.Request) -> web.Response:
+        return await (hang if request.path == "/dead" else ok)(request)
+
+    receiver.reply = reply
+    dead = await registered(user, receiver.url.replace("hook", "dead"))
+    lively = await registered(stranger, receiver.url)
+    await publish(bus, *(dead.event("call.queued") for _ in range(60)))
+    await eventually(lambda: receiver.open["/dead"] == 10)
+    await publish(bus, *(lively.event("call.queued") for _ in range(20)))
+    loop = asyncio.get_running_loop()
+    started = loop.time()
+    await eventually(lambda: len([path for path, _, _ in receiver.got if path == "/hook"]) == 20)
+    assert loop.time() - started < 3
+    assert receiver.most_open["/dead"] == 10
+
+
+async def test_what_a_dead_worker_had_claimed_is_delivered_after_its_lease(
+    endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database, webhook_settings: WebhookSettings
+) -> None:
+    message = queue.Message(
+        new_id(), endpoint.user_id, endpoint.project_id, new_id(), "call.ended", new_id(), 1, '{"type":"call.ended"}'
+    )
+    async with db.transaction() as tx:
+        await queue.add(tx, message)
+    lease = timedelta(seconds=1.5)
+    [claimed] = await queue.claim(db, {}, 10, lease)
+    assert await queue.claim(db, {}, 10, lease) == []
+    started = datetime.now(UTC)
+    async with TestServer(build_webhooks_app(webhook_settings, bus)):
+        await eventually(has_counts(db, delivered=1))
+    assert datetime.now(UTC) - started > timedelta(seconds=1)
+    assert len(receiver.got) == 1
+    async with db.transaction() as tx:
+        await queue.settle(tx, claimed, queue.Verdict("pending"))
+    assert await has_counts(db, delivered=1)(), "the lost lease writes nothing"
+
+
+@pytest.mark.usefixtures("worker")
+async def test_both_secrets_sign_during_a_rotation(
+    endpoint: Endpoint, receiver: Receiver, db: Database, user: Any, stranger: Any
+) -> None:
+    which = {"projectId": endpoint.project_id}
+    assert (await stranger("POST", "/webhook/rotate-secret", which))[0] == 404
+    status, rotated = await user("POST", "/webhook/rotate-secret", which)
+    assert status == 201
+    status, test = await user("POST", "/webhook/test", which)
+    assert status == 202
+    await eventually(has_counts(db, delivered=1))
+    [(_, headers, body)] = receiver.got
+    assert headers["webhook-id"] == test["deliveryId"]
+    for secret in (endpoint.secret, rotated["signingSecret"]):
+        assert Webhook(secret).verify(body, headers)["type"] == "webhook.test"
+    await db.execute("UPDATE webhook_endpoints SET previous_until = now()")
+    await user("POST", "/webhook/test", which)
+    await eventually(has_counts(db, delivered=2))
+    assert " " not in receiver.got[1][1]["webhook-signature"]
+
+
+async def test_what_the_webhook_endpoints_refuse(endpoint: Endpoint, user: Any, stranger: Any, db: Database) -> None:
+    _, test = await user("POST", "/webhook/test", {"projectId": endpoint.project_id})
+    refused = [
+        (stranger, "POST", f"/webhook/deliveries/{test['deliveryId']}/replay", None, 404),
+        (user, "POST", "/webhook/deliveries/nonsense/replay", None, 404),
+        (stranger, "POST", "/webhook/test", {"projectId": endpoint.project_id}, 404),
+        (user, "POST", "/webhook/test", {"projectId": "nonsense"}, 404),
+        (user, "POST", "/webhook/test", {}, 422),
+        (user, "POST", "/webhook/test", {"projectId": endpoint.project_id, "extra": 1}, 422),
+        (user, "POST", "/webhook/rotate-secret", {}, 422),
+        (user, "POST", "/webhook/replay", None, 422),
+        (user, "POST", "/webhook/replay?since=yesterday", None, 422),
+        (user, "POST", "/webhook/replay?since=2020-01-01T00:00:00Z&projectId=nonsense", None, 404),
+        (user, "GET", "/webhook/deliveries?status=nonsense", None, 422),
+        (user, "GET", "/webhook/deliveries?cursor=forged", None, 400),
+    ]
+    for who, method, path, body, expected in refused:
+        status, answer = await who(method, path, body)
+        assert (status, answer["status"]) == (expected, "error"), path
+    assert (await stranger("GET", "/webhook/deliveries"))[1]["data"] == []
+    assert (await stranger("POST", "/webhook/replay?since=2020-01-01T00:00:00Z"))[1] == {"replayed": 0}
+
+
+async def test_private_targets_are_refused_where_they_are_not_allowed(settings: Any, serve_api: Any, user: Any) -> None:
+    async with serve_api(settings.model_copy(update={"webhook_allow_private": False})) as client:
+        strict = type(user)(client, user.id)
+        project_id = await strict.project()
+        for url in ("https://127.0.0.1/hook", "https://[::1]/", "https://169.254.169.254/latest", "http://example.com"):
+            body = {"projectId": project_id, "webhookURL": url}
+            status, answer = await strict("POST", "/project/call-status/add-webhookurl", body)
+            assert (status, answer["code"]) == (400, "invalid_url"), url

@@ -1,0 +1,322 @@
+"""The guarded client against servers on the loopback interface: what it refuses, and what it survives."""
+
+import asyncio
+import datetime as dt
+import gzip
+import socket
+import ssl
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from shared.http_client import (
+    MAX_BODY_BYTES,
+    BlockedAddressError,
+    DeliveryFailedError,
+    GuardedClient,
+    InvalidUrlError,
+    check_url,
+)
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Speech = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+
+
+@asynccontextmanager
+async def serving(handler: Handler) -> AsyncIterator[str]:
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", handler)
+    async with TestServer(app) as server:
+        yield str(server.make_url("/hook"))
+
+
+@asynccontextmanager
+async def speaking(speech: Speech, **options: Any) -> AsyncIterator[int]:
+    """A server that says what it likes; its port."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            await speech(reader, writer)
+        except ConnectionError:
+            pass
+        finally:
+            writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0, **options)
+    async with server:
+        yield server.sockets[0].getsockname()[1]
+
+
+@pytest.fixture
+async def private() -> AsyncIterator[GuardedClient]:
+    """Allowed to call private addresses, with short time-outs."""
+    async with GuardedClient(allow_private=True, total_timeout=timedelta(seconds=1)) as client:
+        yield client
+
+
+@pytest.fixture
+async def guarded() -> AsyncIterator[GuardedClient]:
+    async with GuardedClient(total_timeout=timedelta(seconds=5)) as client:
+        yield client
+
+
+async def test_body_and_headers_arrive_and_the_answer_comes_back(private: GuardedClient) -> None:
+    async def handler(request: web.Request) -> web.Response:
+        assert request.headers["webhook-id"] == "7"
+        assert request.headers["User-Agent"].startswith("Talkstack")
+        return web.Response(status=410, body=b"gone: " + await request.read(), headers={"Retry-After": "9"})
+
+    async with serving(handler) as url:
+        answer = await private.post(url, b"{}", {"webhook-id": "7", "Content-Type": "application/json"})
+    assert (answer.status, answer.body, answer.headers["Retry-After"]) == (410, b"gone: {}", "9")
+
+
+async def test_redirects_are_answers(private: GuardedClient) -> None:
+    paths: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        paths.append(request.path)
+        return web.Response(status=307, headers={"Location": "/elsewhere"})
+
+    async with serving(handler) as url:
+        answer = await private.post(url, b"", {})
+    assert answer.status == 307
+    assert paths == ["/hook"]
+
+
+async def test_cookies_are_not_kept(private: GuardedClient) -> None:
+    seen: list[str | None] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.headers.get("Cookie"))
+        return web.Response(headers={"Set-Cookie": "session=1; Path=/"})
+
+    async with serving(handler) as url:
+        await private.post(url, b"", {})
+        await private.post(url, b"", {})
+    assert seen == [None, None]
+
+
+async def test_a_proxy_of_the_environment_is_not_used(private: GuardedClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def handler(_request: web.Request) -> web.Response:
+        return web.Response(text="direct")
+
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{unused_port()}")
+    async with serving(handler) as url:
+        assert (await private.post(url, b"", {})).body == b"direct"
+
+
+async def test_an_endless_body_is_cut(private: GuardedClient) -> None:
+    sent = 0
+
+    async def ten_gigabytes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal sent
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 10000000000\r\n\r\n")
+        while sent < 10_000_000_000:
+            writer.write(b"x" * 65536)
+            await writer.drain()
+            sent += 65536
+
+    async with speaking(ten_gigabytes) as port:
+        answer = await private.post(f"http://127.0.0.1:{port}/", b"", {})
+    assert answer.status == 200
+    assert answer.body == b"x" * MAX_BODY_BYTES
+    assert sent < 100_000_000
+
+
+async def test_a_compressed_body_is_not_inflated(private: GuardedClient) -> None:
+    bomb = gzip.compress(b"\0" * 10_000_000)
+
+    async def handler(_request: web.Request) -> web.Response:
+        return web.Response(body=bomb, headers={"Content-Encoding": "gzip"})
+
+    async with serving(handler) as url:
+        assert (await private.post(url, b"", {})).body == bomb
+
+
+async def _silent(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+
+
+async def _drips(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n")
+    while not reader.at_eof():
+        writer.write(b".")
+        await writer.drain()
+        await asyncio.sleep(0.05)
+
+
+@pytest.mark.parametrize("speech", [_silent, _drips])
+async def test_a_server_that_takes_too_long_is_left(private: GuardedClient, speech: Speech) -> None:
+    async with speaking(speech) as port:
+        started = time.monotonic()
+        with pytest.raises(DeliveryFailedError, match="timeout"):
+            await private.post(f"http://127.0.0.1:{port}/", b"", {})
+    assert time.monotonic() - started < 3
+
+
+async def _hangs_up(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+
+
+async def _stops_in_the_middle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\nhalf")
+    await writer.drain()
+
+
+async def _speaks_another_protocol(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"SSH-2.0-OpenSSH_9.9\r\n\r\n")
+    await writer.drain()
+
+
+async def _sends_a_huge_header(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.readuntil(b"\r\n\r\n")
+    writer.write(b"HTTP/1.1 200 OK\r\nx-long: " + b"x" * 1_000_000 + b"\r\n\r\n")
+    await writer.drain()
+
+
+@pytest.mark.parametrize(
+    ("speech", "cause"),
+    [
+        (_hangs_up, "disconnected"),
+        (_stops_in_the_middle, "invalid_response"),
+        (_speaks_another_protocol, "invalid_response"),
+        (_sends_a_huge_header, "invalid_response"),
+    ],
+)
+async def test_a_broken_answer_is_a_failure_with_its_cause(private: GuardedClient, speech: Speech, cause: str) -> None:
+    async with speaking(speech) as port:
+        with pytest.raises(DeliveryFailedError) as caught:
+            await private.post(f"http://127.0.0.1:{port}/", b"", {})
+    assert caught.value.cause == cause
+
+
+async def test_a_closed_port_and_an_unknown_host_have_their_causes(private: GuardedClient) -> None:
+    with pytest.raises(DeliveryFailedError, match="connect"):
+        await private.post(f"http://127.0.0.1:{unused_port()}/", b"", {})
+    with pytest.raises(DeliveryFailedError, match="dns"):
+        await private.post("http://no-such-host.invalid/", b"", {})
+
+
+async def test_an_untrusted_certificate_is_refused(private: GuardedClient, tmp_path: Path) -> None:
+    async with speaking(_silent, ssl=_self_signed(tmp_path)) as port:
+        with pytest.raises(DeliveryFailedError, match="tls"):
+            await private.post(f"https://127.0.0.1:{port}/", b"", {})
+
+
+async def test_at_most_ten_requests_to_one_host_at_a_time_and_others_go_on() -> None:
+    running, most = 0, 0
+    release = asyncio.Event()
+
+    async def slow(_request: web.Request) -> web.Response:
+        nonlocal running, most
+        running += 1
+        most = max(most, running)
+        await release.wait()
+        running -= 1
+        return web.Response()
+
+    async def quick(_request: web.Request) -> web.Response:
+        return web.Response()
+
+    async with GuardedClient(allow_private=True) as client, serving(slow) as slow_url, serving(quick) as quick_url:
+        posts = [asyncio.create_task(client.post(slow_url, b"", {})) for _ in range(150)]
+        assert (await client.post(quick_url, b"", {})).status == 200
+        release.set()
+        await asyncio.gather(*posts)
+    assert most == 10
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["127.0.0.1", "localhost", "[::1]", "[::ffff:127.0.0.1]", "[::ffff:7f00:1]", "[::127.0.0.1]"],
+)
+async def test_a_private_address_is_not_connected_to(guarded: GuardedClient, host: str) -> None:
+    connected = asyncio.Event()
+
+    async def note(_reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
+        connected.set()
+
+    async with speaking(note) as port:
+        url = f"https://{host}:{port}/"
+        with pytest.raises(BlockedAddressError):
+            await guarded.post(url, b"", {})
+        with pytest.raises(InvalidUrlError, match="public internet"):
+            await check_url(url)
+        await check_url(url, allow_private=True)
+    assert not connected.is_set()
+
+
+async def test_a_name_that_changes_after_the_check_is_still_refused(
+    guarded: GuardedClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """DNS rebinding: the name leads to a public address when it is registered, and inside when it is called."""
+    addresses = iter(["93.184.215.14", "127.0.0.1"])
+
+    async def rebinding(_host: str, port: int, **_options: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (next(addresses), port))]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", rebinding)
+    await check_url("https://rebinding.example/")
+    with pytest.raises(BlockedAddressError):
+        await guarded.post("https://rebinding.example/", b"", {})
+
+
+async def test_one_private_address_among_others_is_enough_to_refuse_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def mixed(_host: str, port: int, **_options: Any) -> list[Any]:
+        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (ip, port)) for ip in ("93.184.215.14", "10.0.0.1")]
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", mixed)
+    with pytest.raises(InvalidUrlError, match="public internet"):
+        await check_url("https://mixed.example/")
+
+
+async def test_an_unknown_host_is_refused_and_a_silent_name_server_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    errors = iter([socket.EAI_NONAME, socket.EAI_AGAIN])
+
+    async def failing(_host: str, _port: int, **_options: Any) -> list[Any]:
+        raise socket.gaierror(next(errors), "told to fail")
+
+    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", failing)
+    with pytest.raises(InvalidUrlError, match="unknown"):
+        await check_url("https://example.com/")
+    await check_url("https://example.com/")
+
+
+async def test_http_is_refused_without_a_connection(guarded: GuardedClient) -> None:
+    with pytest.raises(InvalidUrlError, match="https"):
+        await guarded.post("http://example.com/", b"", {})
+
+
+def _self_signed(directory: Path) -> ssl.SSLContext:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = dt.datetime.now(dt.UTC)
+    certificate = (
+        x509.CertificateBuilder(issuer_name=name, subject_name=name, public_key=key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem, no_password = serialization.Encoding.PEM, serialization.NoEncryption()
+    file = directory / "server.pem"
+    file.write_bytes(
+        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, no_password) + certificate.public_bytes(pem)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context

@@ -1,0 +1,102 @@
+"""What tests of call_service share: one user, her requests, and the project service that knows her agents."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from aiohttp import web
+from aiohttp.test_utils import TestClient
+
+from shared.clock import SystemClock
+from shared.envelope import error_response
+from shared.errors import NotFoundError
+from shared.ids import new_id
+from shared.tokens import HEADER, InternalTokens, Principal
+
+SECRET = "integration-test-secret-0123456789abcdef"
+MIGRATIONS = Path(__file__).parents[2] / "call_service" / "migrations"
+
+
+def agent(**changes: Any) -> dict[str, Any]:
+    """An agent as project_service describes it."""
+    return {
+        "id": new_id(),
+        "name": "Maya",
+        "version": 3,
+        "systemInstruction": "You are Maya of Bright Dental. We are open Monday to Friday from nine to five.",
+        "voice_id": "heart",
+        "firstMessage": "Hello, this is Maya of Bright Dental. How can I help you?",
+        "language": "en",
+        "temperature": 0.7,
+        "maxCallSeconds": 120,
+        "silenceTimeoutSeconds": 2,
+        "voicemail": {"action": "hang_up", "message": None},
+        "recordingEnabled": True,
+        "analysisQuestions": [],
+        **changes,
+    }
+
+
+@dataclass
+class FakeProjects:
+    """project_service as call_service sees it: the same paths, errors and internal tokens."""
+
+    tenant: str = field(default_factory=new_id)
+    project_id: str = field(default_factory=new_id)
+    agent: dict[str, Any] = field(default_factory=agent)
+    has_active_agent: bool = True
+    from_number: str | None = "+12025550199"
+    is_down: bool = False
+    url: str = ""
+
+    def app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_post("/internal/calls/prepare", self._prepare)
+        app.router.add_get("/internal/projects/{id}", self._project)
+        return app
+
+    async def _prepare(self, request: web.Request) -> web.Response:
+        body = await request.json()
+        if (error := self._refuse(request, body["projectId"])) is not None:
+            return error
+        if body["agentId"] is None and not self.has_active_agent:
+            return self._not_found("active_agent_not_set")
+        if body["agentId"] not in {None, self.agent["id"]}:
+            return self._not_found("agent_not_found")
+        return web.json_response(
+            {"project": {"id": self.project_id}, "agent": self.agent, "from_number": self.from_number}
+        )
+
+    async def _project(self, request: web.Request) -> web.Response:
+        return self._refuse(request, request.match_info["id"]) or web.json_response({"id": self.project_id})
+
+    def _refuse(self, request: web.Request, project_id: str) -> web.Response | None:
+        if self.is_down:
+            return web.Response(status=503, text="{}")
+        principal = InternalTokens(SECRET, "test", SystemClock().now).verify(request.headers[HEADER])
+        assert principal is not None
+        assert principal.credential == "service"
+        if (principal.tenant, project_id) != (self.tenant, self.project_id):
+            return self._not_found("project_not_found")
+        return None
+
+    @staticmethod
+    def _not_found(code: str) -> web.Response:
+        return error_response(type("_Error", (NotFoundError,), {"code": code})(), "r")
+
+
+class Customer:
+    """Sends requests as the gateway passes them on for one user."""
+
+    def __init__(self, client: "TestClient[web.Request, web.Application]", tenant: str) -> None:
+        self._client = client
+        self._headers = {HEADER: InternalTokens(SECRET, "gateway", SystemClock().now).sign(Principal(tenant, "token"))}
+
+    async def ask(self, method: str, path: str, json: Any = None, **options: Any) -> tuple[int, Any]:
+        async with self.open(method, path, json=json, **options) as response:
+            return response.status, await response.json()
+
+    def open(self, method: str, path: str, **options: Any) -> "aiohttp.client._BaseRequestContextManager[Any]":
+        headers = {**self._headers, **options.pop("headers", {})}
+        return self._client.request(method, path, headers=headers, **options)

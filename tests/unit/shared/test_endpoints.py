@@ -1,0 +1,204 @@
+"""The table of endpoints: parsing, credentials, rendering; run through aiohttp without a socket of its own."""
+
+import contextlib
+from datetime import UTC, datetime
+
+import orjson
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel, ConfigDict, Field
+
+from shared.endpoints import (
+    INTERNAL_TOKENS,
+    Context,
+    Router,
+    authorize,
+    field_errors,
+    parse_object,
+    validate,
+)
+from shared.envelope import error_body, error_response
+from shared.errors import (
+    ApiError,
+    FieldError,
+    InvalidRequestError,
+    MalformedJsonError,
+    NotFoundError,
+    TokenRequiredError,
+    UnauthorizedError,
+    UnavailableError,
+)
+from shared.openapi import describe
+from shared.tokens import HEADER, InternalTokenError, InternalTokens, Principal
+
+NOW = datetime(2026, 11, 25, tzinfo=UTC)
+SECRET = "s" * 32
+
+
+class Body(BaseModel):
+    """A body."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"name": "x"}})
+
+    name: str = Field(min_length=1)
+    size: int = 1
+
+
+def request_with(principal: Principal | None, *, token: str | None = None) -> web.Request:
+    app = web.Application()
+    app[INTERNAL_TOKENS] = InternalTokens(SECRET, "gateway", lambda: datetime.now(UTC))
+    signed = app[INTERNAL_TOKENS].sign(principal) if token is None else token
+    return make_mocked_request("GET", "/", headers={HEADER: signed}, app=app)
+
+
+@pytest.mark.parametrize(
+    ("raw", "message"),
+    [
+        (b"{", "not valid JSON"),
+        (b"[]", "must be a JSON object"),
+        (b'"x"', "must be a JSON object"),
+        (b'{"a": NaN}', "not valid JSON"),
+        (b'{"a": "\\ud800"}', "not valid JSON"),
+        (b'{"a": ["\\u0000"]}', "U+0000"),
+        (b'{"\\u0000": 1}', "U+0000"),
+        (b"\xff", "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+    ],
+)
+def test_a_malformed_body_is_refused_with_the_reason(raw: bytes, message: str) -> None:
+    with pytest.raises(MalformedJsonError, match=message.replace("+", r"\+")):
+        parse_object(raw)
+
+
+def test_an_escaped_backslash_before_u0000_is_harmless() -> None:
+    assert parse_object(b'{"a": "\\\\u0000"}') == {"a": "\\u0000"}
+
+
+@given(st.binary(max_size=200))
+def test_no_bytes_make_the_parser_fail_otherwise(raw: bytes) -> None:
+    with contextlib.suppress(MalformedJsonError):
+        assert isinstance(parse_object(raw), dict)
+
+
+def test_field_errors_name_the_field_and_the_rule() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        validate(Body, {"size": "many"})
+    assert [(error.field, error.code) for error in caught.value.errors] == [
+        ("name", "missing"),
+        ("size", "int_parsing"),
+    ]
+    assert caught.value.message.startswith("name: This field is required.; size: ")
+
+
+def test_field_errors_never_repeat_what_was_sent() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        validate(Body, {"name": "x", "size": "secret-value"})
+    assert "secret-value" not in orjson.dumps(error_body(caught.value, "r")).decode()
+
+
+def test_errors_render_as_envelope_and_as_problem_details() -> None:
+    error = InvalidRequestError("name: no", errors=[FieldError("name", "bad", "no")], loginStatus=0)
+    plain = orjson.loads(error_response(error, "r1").body)
+    assert plain == {
+        "status": "error",
+        "code": "invalid_request",
+        "message": "name: no",
+        "request_id": "r1",
+        "loginStatus": 0,
+        "errors": [{"field": "name", "code": "bad", "message": "no"}],
+    }
+    answer = error_response(error, "r1", "application/problem+json, */*")
+    problem = orjson.loads(answer.body)
+    assert answer.content_type == "application/problem+json"
+    assert problem["status"] == 400
+    assert problem["detail"] == "name: no"
+    assert problem["type"] == "urn:talkstack:error:invalid_request"
+
+
+def test_a_retryable_error_says_when() -> None:
+    assert UnavailableError().headers["Retry-After"] == "2"
+    assert UnavailableError().retryable
+    assert not NotFoundError().retryable
+
+
+def test_the_default_text_of_an_error_is_its_docstring() -> None:
+    assert NotFoundError().message == "There is nothing at this path."
+
+
+USER = Principal("u1", "token", "s1")
+KEY = Principal("u1", "api_key", None, ("calls",))
+
+
+def test_a_principal_survives_the_internal_token() -> None:
+    assert authorize(request_with(KEY), "any") == KEY
+
+
+def test_public_endpoints_take_an_anonymous_token_but_not_none() -> None:
+    assert authorize(request_with(None), "none") is None
+    with pytest.raises(InternalTokenError):
+        authorize(request_with(None, token=""), "none")
+
+
+@pytest.mark.parametrize(
+    ("principal", "auth", "error"),
+    [
+        (None, "any", UnauthorizedError),
+        (KEY, "token", TokenRequiredError),
+        (USER, "internal", UnauthorizedError),
+        (None, "internal", UnauthorizedError),
+    ],
+)
+def test_credentials_that_do_not_suffice(principal: Principal | None, auth: str, error: type[ApiError]) -> None:
+    with pytest.raises(error):
+        authorize(request_with(principal), auth)  # type: ignore[arg-type]
+
+
+def test_forged_and_expired_internal_tokens_are_refused() -> None:
+    late = InternalTokens(SECRET, "gateway", lambda: NOW)
+    other = InternalTokens("x" * 32, "gateway", lambda: datetime.now(UTC))
+    verifier = InternalTokens(SECRET, "service", lambda: datetime.now(UTC))
+    for token in (late.sign(USER), other.sign(USER), "a.b.c", None):
+        if token == late.sign(USER) and datetime.now(UTC) < NOW:
+            continue  # a clock before the date of this test
+        with pytest.raises(InternalTokenError):
+            verifier.verify(token)
+
+
+def _router() -> Router:
+    router = Router("Things")
+
+    @router.add("POST", "/thing/{thing_id}", body=Body, answer=Body, errors=[NotFoundError])
+    async def make_thing(ctx: Context[Body]) -> Body:
+        """Make a thing."""
+        return ctx.body
+
+    @router.add("GET", "/internal/thing", auth="internal", answer=Body)
+    async def internal_thing(_ctx: Context[None]) -> None:
+        """Not for customers."""
+
+    return router
+
+
+def test_the_document_shows_operations_errors_and_examples_but_nothing_internal() -> None:
+    document = describe(_router().endpoints, "test")
+    assert list(document["paths"]) == ["/thing/{thing_id}"]
+    operation = document["paths"]["/thing/{thing_id}"]["post"]
+    assert operation["summary"] == "Make a thing."
+    assert operation["parameters"][0]["name"] == "thing_id"
+    assert operation["requestBody"]["content"]["application/json"]["example"] == {"name": "x"}
+    assert set(operation["responses"]) == {"200", "400", "401", "404", "413", "415"}
+    assert set(operation["responses"]["400"]["content"]["application/json"]["examples"]) == {
+        "invalid_request",
+        "malformed_json",
+    }
+
+
+def test_field_errors_of_a_whole_body_are_named_body() -> None:
+    from pydantic import ValidationError  # noqa: PLC0415 - only here
+
+    with pytest.raises(ValidationError) as caught:
+        Body.model_validate("x")
+    assert field_errors(caught.value)[0].field == "body"
