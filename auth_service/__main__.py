@@ -33,4 +33,5 @@ def migrate() -> None:
     run_migrations(str(settings.database_url), settings.database_schema, MIGRATIONS)
 
 
-main()
+if __name__ == "__main__":
+    main()

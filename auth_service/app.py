@@ -13,6 +13,8 @@ from auth_service.api_keys.routes import router as api_keys
 from auth_service.api_keys.service import API_KEYS, ApiKeyService
 from auth_service.api_keys.usage import KeyUsage
 from auth_service.audit.repository import PRUNE as PRUNE_AUDIT
+from auth_service.audit.routes import router as audit
+from auth_service.audit.service import AUDIT_LOG, AuditLog
 from auth_service.keys.routes import router as keys
 from auth_service.keys.service import KEY_RING, KeyRing
 from auth_service.mail.files import FileMailer
@@ -41,7 +43,7 @@ from shared.http import new_app
 from shared.pruning import prune_forever
 from shared.resources import DATABASE, CleanupContext, database, outbox_relay
 
-ROUTERS = (accounts, verification, sessions, api_keys, projects, keys)
+ROUTERS = (accounts, verification, sessions, api_keys, projects, audit, keys)
 DAY = timedelta(days=1)
 
 
@@ -93,6 +95,7 @@ def _wire(app: web.Application, resources: Resources, usage: KeyUsage, projects:
     app[SESSIONS] = sessions
     app[ACCOUNTS] = AccountService(resources, verification, sessions)
     app[API_KEYS] = ApiKeyService(resources, usage)
+    app[AUDIT_LOG] = AuditLog(resources)
     app[ACTIVE_PROJECTS] = ActiveProjectService(resources, projects)
 
 

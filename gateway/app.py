@@ -19,7 +19,7 @@ from gateway.exchange import new_decorator, new_middleware
 from gateway.keys import PublicKeys
 from gateway.proxy import Proxy
 from gateway.revocations import Revocations
-from gateway.routes import RouteTable, ServiceName
+from gateway.routes import ROUTES, RouteTable, ServiceName
 from gateway.settings import GatewaySettings
 from gateway.streams import OpenStreams
 from gateway.upstreams import Upstream
@@ -87,13 +87,16 @@ async def _compose(
     session = await stack.enter_async_context(_new_session(settings))
     upstreams = _new_upstreams(settings, session)
     signatures = Signatures(InternalTokens(settings.internal_token_secret.get_secret_value(), "gateway", now))
-    keys = PublicKeys(_getter(upstreams["auth"], "/.well-known/jwks.json", signatures))
+    keys = PublicKeys(
+        _getter(upstreams["auth"], "/.well-known/jwks.json", signatures),
+        min_interval_seconds=settings.jwks_min_interval_seconds,
+    )
     documents = Documents({name: _getter(one, "/openapi.json", signatures) for name, one in upstreams.items()})
     access_tokens = AccessTokens(keys, settings.token_issuer, settings.token_audience, now)
     api_keys = _new_api_keys(settings, upstreams["auth"], signatures)
     streams = OpenStreams()
     app[PROXY] = Proxy(
-        settings, RouteTable(), documents, Authenticator(access_tokens, api_keys), signatures, upstreams, streams
+        settings, RouteTable(ROUTES), documents, Authenticator(access_tokens, api_keys), signatures, upstreams, streams
     )
     app[DRAIN_HOOKS].append(streams.end_all)
     app[HEALTH].register("public_keys", keys.ping)

@@ -5,6 +5,8 @@ were complete: its connection is aborted.
 """
 
 import asyncio
+import socket
+import struct
 from http import HTTPStatus
 from typing import NoReturn
 
@@ -19,6 +21,7 @@ from gateway.streams import OpenStreams
 from gateway.upstreams import Upstream
 from shared.errors import ApiError, BadGatewayError, BodyTooLargeError, GatewayTimeoutError
 
+_RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 EVENT_STREAM = "text/event-stream"
 _BODILESS = frozenset({HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED})
 
@@ -122,8 +125,11 @@ class Forward:
                 raise
 
     def _abort(self, error: Exception) -> NoReturn:
-        if self._request.transport is not None:
-            self._request.transport.abort()
+        transport = self._request.transport
+        if transport is not None:
+            # With a reset instead of a FIN, which a client of HTTP/1.0 would take for the end of the answer.
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
+            transport.abort()
         raise ConnectionResetError("The answer broke off.") from error
 
     def _translated(self, error: Exception) -> ApiError:

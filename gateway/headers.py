@@ -1,6 +1,7 @@
 """Which headers pass, in both directions (RFC 9110 §7.6.1), and who the client is."""
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from multidict import CIMultiDict, CIMultiDictProxy
@@ -88,6 +89,7 @@ def client_ip(peer: str, forwarded_for: Sequence[str], trusted: Sequence[Network
     return str(address)
 
 
+@lru_cache(4096)
 def _address(text: str) -> Address | None:
     try:
         address = ip_address(text)

@@ -15,18 +15,19 @@ from shared.errors import ApiError, BadGatewayError, UnavailableError
 log = structlog.get_logger(__name__)
 
 ALGORITHM = "EdDSA"
-# A forged key id costs auth_service at most one request in this time.
-MIN_INTERVAL_SECONDS = 5.0
 
 
 class PublicKeys:
-    """Fetches the keys in the background, and at once for a key id that it does not know."""
+    """Fetches the keys in the background, and at once for a key id that it does not know.
+
+    Forged key ids cost auth_service at most one request in `min_interval_seconds`.
+    """
 
     def __init__(
         self,
         fetch: Callable[[], Awaitable[tuple[int, Any]]],
         *,
-        min_interval_seconds: float = MIN_INTERVAL_SECONDS,
+        min_interval_seconds: float,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._fetch = fetch

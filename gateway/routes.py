@@ -51,7 +51,7 @@ ROUTES = (
 class RouteTable:
     """Looks routes up by the decoded segments of a path."""
 
-    def __init__(self, routes: Sequence[Route] = ROUTES) -> None:
+    def __init__(self, routes: Sequence[Route]) -> None:
         self._tree: PathTree[Route] = PathTree()
         for route in routes:
             self._tree.add(route.pattern, route)

@@ -50,6 +50,7 @@ class GatewaySettings(ProcessSettings):
     token_issuer: str = Field("talkstack", description="`iss` of the access tokens that are accepted.")
     token_audience: str = Field("talkstack-api", description="`aud` of the access tokens that are accepted.")
     jwks_refresh_seconds: float = Field(300, gt=0, description="How often the public keys are fetched again.")
+    jwks_min_interval_seconds: float = Field(5, ge=0, description="How soon an unknown key id may cause a fetch again.")
     api_key_cache_seconds: float = Field(30, gt=0, description="How long a verified API key is believed.")
     api_key_refusal_seconds: float = Field(10, gt=0, description="How long a refused API key stays refused.")
 

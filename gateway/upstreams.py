@@ -15,7 +15,7 @@ from yarl import URL
 
 from gateway.routes import ServiceName
 from shared import tokens
-from shared.errors import BadGatewayError, GatewayTimeoutError, InvalidRequestError, UnavailableError
+from shared.errors import BadGatewayError, GatewayTimeoutError, UnavailableError
 
 log = structlog.get_logger(__name__)
 
@@ -73,7 +73,6 @@ class Upstream:
         Raises:
             UnavailableError: no instance could be reached, so nothing was sent.
             BadGatewayError: the connection was lost on the way, or what came was no HTTP.
-            InvalidRequestError: a header can't be passed on.
         """
 
         async def request(base_url: str) -> aiohttp.ClientResponse:
@@ -112,8 +111,6 @@ class Upstream:
             except aiohttp.ClientError as error:
                 FAILURES.labels(self.name, "disconnected").inc()
                 raise BadGatewayError from error
-            except ValueError as error:
-                raise InvalidRequestError("A header of the request has characters that are not allowed.") from error
         raise UnavailableError from cause
 
     async def call(self, method: str, path: str, token: str, body: Any = None) -> tuple[int, Any]:

@@ -47,12 +47,11 @@ async def bridge(
     Raises:
         ApiError: the request is malformed, or the service refused it.
     """
-    if not web.WebSocketResponse().can_prepare(request).ok:
-        raise InvalidRequestError("This is no valid WebSocket handshake.")
     offered = request.headers.get(hdrs.SEC_WEBSOCKET_PROTOCOL, "")
-    far = await _open(
-        upstream, request.raw_path, headers, [name.strip() for name in offered.split(",") if name.strip()]
-    )
+    protocols = [name.strip() for name in offered.split(",") if name.strip()]
+    if not web.WebSocketResponse(protocols=protocols).can_prepare(request).ok:
+        raise InvalidRequestError("This is no valid WebSocket handshake.")
+    far = await _open(upstream, request.raw_path, headers, protocols)
     near = web.WebSocketResponse(
         heartbeat=HEARTBEAT_SECONDS,
         protocols=[far.protocol] if far.protocol else (),
@@ -68,7 +67,8 @@ async def bridge(
         with streams.opened(end), suppress(ConnectionError):
             await asyncio.gather(_pump(near, far), _pump(far, near))
     finally:
-        await far.close(code=WSCloseCode.GOING_AWAY)
+        # A client that has said goodbye hangs up at once, which cancels the pumps before they can pass its code on.
+        await far.close(code=_closing_code(near.close_code))
     return near
 
 

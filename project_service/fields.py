@@ -1,6 +1,5 @@
 """Field types that several modules share, and database rows as pydantic takes them."""
 
-from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any
 from uuid import UUID
@@ -15,7 +14,7 @@ Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max
 Moment = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]
 
 
-def values(row: Record | Mapping[str, Any]) -> dict[str, Any]:
+def values(row: Record) -> dict[str, Any]:
     """A row with its ids as text."""
     return {name: str(value) if isinstance(value, UUID) else value for name, value in row.items()}
 

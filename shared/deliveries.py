@@ -8,6 +8,7 @@ import structlog
 
 from shared.backoff import backoff_seconds
 from shared.bus import EventHandler
+from shared.errors import ApiError
 from shared.events import Event
 
 log = structlog.get_logger(__name__)
@@ -33,6 +34,11 @@ def was_cancelled_from_outside() -> bool:
     """Tells a real cancellation from a CancelledError that some library raised."""
     task = asyncio.current_task()
     return task is not None and task.cancelling() > 0
+
+
+def _is_expected(error: Exception) -> bool:
+    """A peer that is away: known well enough without a traceback for every event that waits for it."""
+    return isinstance(error, ApiError) and error.retryable
 
 
 class Dispatcher:
@@ -96,14 +102,15 @@ class Dispatcher:
                 raise
             log.warning("event_handler_cancelled", queue=self._queue, event_id=event.id, type=event.type)
             return False
-        except Exception:
+        except Exception as error:
             log.warning(
                 "event_handler_failed",
                 queue=self._queue,
                 event_id=event.id,
                 type=event.type,
                 failures=failures + 1,
-                exc_info=True,
+                error=type(error).__name__,
+                exc_info=not _is_expected(error),
             )
             return False
         return True

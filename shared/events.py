@@ -27,7 +27,7 @@ class Event(BaseModel):
     Unknown fields are ignored, so that a newer publisher can add some.
     """
 
-    model_config = ConfigDict(frozen=True)
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True)
 
     id: Annotated[str, AfterValidator(_id)]
     type: str = Field(pattern=r"^[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+$", max_length=255)

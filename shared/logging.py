@@ -9,8 +9,14 @@ from typing import Literal
 
 import orjson
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from structlog.tracebacks import ExceptionDictTransformer
 from structlog.typing import Processor
+
+
+def _is_no_malformed_request(record: logging.LogRecord) -> bool:
+    """aiohttp would log each as an error, with a traceback that quotes the header line: personal, and noise."""
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 
 def configure_logging(service: str, level: str = "info", log_format: Literal["json", "text"] = "json") -> None:
@@ -38,6 +44,7 @@ def configure_logging(service: str, level: str = "info", log_format: Literal["js
         cache_logger_on_first_use=True,
     )
     handler = logging.StreamHandler(sys.stdout)
+    handler.setLevel(level.upper())  # some libraries set a level of their own
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -49,4 +56,5 @@ def configure_logging(service: str, level: str = "info", log_format: Literal["js
     root.setLevel(level.upper())
     for noisy in ("aio_pika", "aiormq", "aiohttp.access", "asyncio"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(_is_no_malformed_request)
     structlog.contextvars.bind_contextvars(service=service)

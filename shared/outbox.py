@@ -184,8 +184,8 @@ class Relay:
     async def _try_batch(self) -> _Batch | None:
         try:
             done = await self._publish_batch()
-        except (DatabaseUnavailableError, asyncpg.PostgresError):
-            log.warning("outbox_unreadable", exc_info=True)
+        except (DatabaseUnavailableError, asyncpg.PostgresError) as error:
+            log.warning("outbox_unreadable", cause=repr(error.__cause__ or error))
             return None
         if done.confirmed < done.claimed:
             log.warning("outbox_unconfirmed", unconfirmed=done.claimed - done.confirmed)

@@ -18,8 +18,8 @@ async def prune_forever(
     while True:
         try:
             await _prune(db, statement, older_than, batch)
-        except (DatabaseUnavailableError, asyncpg.PostgresError):
-            log.warning("pruning_failed", exc_info=True)
+        except (DatabaseUnavailableError, asyncpg.PostgresError) as error:
+            log.warning("pruning_failed", cause=repr(error.__cause__ or error))
         await asyncio.sleep(every.total_seconds())
 
 

@@ -19,7 +19,8 @@ from auth_service.keys.rotation import SigningKey, due, outdated, signer
 from auth_service.keys.schemas import Jwk, JwkSet
 from auth_service.secret_box import SecretBox
 from shared.clock import Clock
-from shared.db import Database, DatabaseUnavailableError
+from shared.db import Database
+from shared.errors import ApiError
 from shared.ids import new_id
 
 log = structlog.get_logger(__name__)
@@ -61,7 +62,7 @@ class KeyRing:
             await asyncio.sleep(RELOAD_SECONDS)
             try:
                 await self.refresh()
-            except (DatabaseUnavailableError, asyncpg.PostgresError):
+            except (ApiError, asyncpg.PostgresError):
                 log.warning("signing keys not reloaded", exc_info=True)
 
     def sign(self, claims: Mapping[str, Any]) -> str:

@@ -53,5 +53,5 @@ class SessionNotFoundError(NotFoundError):
 
 
 def invalid_login(errors: Sequence[FieldError]) -> ApiError:
-    is_bad_address = all(error.code == "invalid_email" for error in errors)
+    is_bad_address = all(error.field == "email" and error.code != "missing" for error in errors)
     return InvalidRequestError(summarize(errors), errors=errors, loginStatus=9 if is_bad_address else 0)

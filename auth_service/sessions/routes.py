@@ -88,6 +88,13 @@ async def list_sessions(ctx: Context[None]) -> SessionList:
     )
 
 
+@router.add("DELETE", "/user/sessions", auth="token", status=204)
+async def end_other_sessions(ctx: Context[None]) -> None:
+    """End all sessions but the one that asks."""
+    service = ctx.request.app[SESSIONS]
+    await service.log_out_others(ctx.tenant, ctx.principal.session_id, client_of(ctx.request))
+
+
 @router.add("DELETE", "/user/sessions/{id}", auth="token", status=204, errors=[SessionNotFoundError])
 async def end_session(ctx: Context[None]) -> None:
     """End a session."""

@@ -104,6 +104,11 @@ class SessionService:
             if not await self.end(tx, user_id, "logged_out", client, only=session_id):
                 raise SessionNotFoundError
 
+    async def log_out_others(self, user_id: str, session_id: str | None, client: Client) -> None:
+        """End all sessions of a user but this one."""
+        async with self._r.db.transaction() as tx:
+            await self.end(tx, user_id, "logged_out", client, but=session_id)
+
     async def end(
         self, tx: Tx, user_id: str, reason: str, client: Client, *, but: str | None = None, only: str | None = None
     ) -> list[str]:
@@ -132,7 +137,7 @@ class SessionService:
         return user
 
     def _place(self, email: str, client: Client) -> bytes:
-        return self._r.secrets.hash("login", address_key(email), client.ip)
+        return self._r.secrets.hash("login", address_key(email), client.network)
 
     def _anywhere(self, email: str) -> bytes:
         return self._r.secrets.hash("login", address_key(email))

@@ -1,6 +1,6 @@
 """The public API, as a customer's program uses it."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import aiohttp
@@ -50,7 +50,7 @@ class Api:
                 raise DemoError(f"GET {path} answered {response.status}.")
             return await response.read()
 
-    async def events(self, path: str) -> AsyncIterator[dict[str, Any]]:
+    async def events(self, path: str) -> AsyncGenerator[dict[str, Any]]:
         """The events of a Server-Sent Events stream, until it ends."""
         async with self._session.get(self.base_url + path, headers=self._headers, timeout=STREAM_TIMEOUT) as response:
             if response.status != 200:

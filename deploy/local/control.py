@@ -119,6 +119,7 @@ def _follow(var: Path, supervisor: psutil.Process, report: Report) -> State:
             if state.phase == "ready":
                 return state
             if state.phase == "failed":
+                supervisor.wait()  # it has stopped everything and is about to end
                 raise StartError(state.error)
         if not is_alive:
             raise StartError(f"The start ended early.\n{last_words(var / 'log/supervisor.log')}")

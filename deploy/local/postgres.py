@@ -42,7 +42,8 @@ def _as_nobody() -> list[str]:
     nobody = pwd.getpwnam("nobody")
     rights = "-all,+dac_override"
     identity = [f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}", "--clear-groups"]
-    return ["setpriv", *identity, f"--inh-caps={rights}", f"--ambient-caps={rights}"]
+    # Without this bit `access(2)`, which initdb asks, would not count the capability.
+    return ["setpriv", *identity, "--securebits=+no_setuid_fixup", f"--inh-caps={rights}", f"--ambient-caps={rights}"]
 
 
 def _initialise(directory: Path, password: str) -> None:

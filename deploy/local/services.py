@@ -61,9 +61,9 @@ def drain_limit(env: Mapping[str, str]) -> timedelta:
         StartError: it is no number.
     """
     try:
-        return timedelta(seconds=float(env["DRAIN_SECONDS"]))
+        return timedelta(seconds=int(env["DRAIN_SECONDS"]))
     except ValueError as error:
-        raise StartError(f"DRAIN_SECONDS must be a number of seconds, not {env['DRAIN_SECONDS']!r}.") from error
+        raise StartError(f"DRAIN_SECONDS must be a whole number of seconds, not {env['DRAIN_SECONDS']!r}.") from error
 
 
 def common_env(wiring: Wiring) -> dict[str, str]:
@@ -73,8 +73,8 @@ def common_env(wiring: Wiring) -> dict[str, str]:
         "PUBLIC_URL": f"http://127.0.0.1:{wiring.port}",
         "INTERNAL_TOKEN_SECRET": secret(secrets, "internal-token"),
         "ENCRYPTION_KEY": secret(secrets, "encryption-key"),
-        "SIGNING_KEYS_DIR": str(var / "keys"),
         "RECORDINGS_DIR": str(var / "recordings"),
+        "PREVIEWS_DIR": str(var / "previews"),
         "WEBHOOK_ALLOW_PRIVATE": "true",
         "LOG_FORMAT": "json",
         "DRAIN_SECONDS": "300",

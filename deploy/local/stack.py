@@ -246,7 +246,7 @@ async def together(steps: Iterable[Coroutine[Any, Any, None]]) -> None:
         async with asyncio.TaskGroup() as group:
             for step in steps:
                 group.create_task(step)
-    except* StartError as errors:
+    except ExceptionGroup as errors:
         raise errors.exceptions[0] from None
 
 

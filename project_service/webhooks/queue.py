@@ -78,10 +78,11 @@ async def add(tx: Tx, message: Message) -> None:
     added = await tx.fetchval(
         """INSERT INTO webhook_deliveries (id, tenant, project_id, event_id, type, subject, sequence, body, status,
                next_at, finished_at)
-           SELECT $1, $2, $3, $4, $5, $6, $7, $8, CASE WHEN e.disabled_at IS NULL THEN 'pending' ELSE 'parked' END,
-               now() + CASE WHEN $7 = 1 OR EXISTS (SELECT FROM webhook_deliveries p
-                   WHERE p.project_id = $3 AND p.subject = $6 AND p.sequence = $7 - 1)
-               THEN interval '0' ELSE $9 END, e.disabled_at
+           SELECT $1, $2, $3, $4, $5, $6, $7::bigint, $8,
+               CASE WHEN e.disabled_at IS NULL THEN 'pending' ELSE 'parked' END,
+               now() + CASE WHEN $7::bigint = 1 OR EXISTS (SELECT FROM webhook_deliveries p
+                   WHERE p.project_id = $3 AND p.subject = $6 AND p.sequence = $7::bigint - 1)
+               THEN interval '0' ELSE $9::interval END, e.disabled_at
            FROM webhook_endpoints e WHERE e.tenant = $2 AND e.project_id = $3
            ON CONFLICT DO NOTHING RETURNING true""",
         message.id,
@@ -127,7 +128,7 @@ WITH due AS (
     WHERE due.place <= 10 - coalesce(busy.running, 0)
     ORDER BY due.next_at LIMIT $3
 )
-UPDATE webhook_deliveries d SET claim = $4, next_at = now() + $5
+UPDATE webhook_deliveries d SET claim = $4, next_at = now() + $5::interval
 FROM chosen WHERE d.id = chosen.id
 RETURNING d.id, d.tenant, d.project_id, d.subject, d.body, d.attempts, d.claim, chosen.url, chosen.secret,
     chosen.previous_secret
@@ -149,8 +150,9 @@ async def settle(tx: Tx, claimed: Claimed, verdict: Verdict) -> None:
     """Write what became of a claimed delivery; nothing when the lease was lost meanwhile."""
     await lock_subjects(tx, [claimed.subject])
     await tx.execute(
-        """UPDATE webhook_deliveries SET status = $3, attempts = attempts + 1, next_at = now() + $4, claim = NULL,
-               finished_at = CASE WHEN $3 <> 'pending' THEN now() END
+        """UPDATE webhook_deliveries
+           SET status = $3::text, attempts = attempts + 1, next_at = now() + $4::interval, claim = NULL,
+               finished_at = CASE WHEN $3::text <> 'pending' THEN now() END
            WHERE id = $1 AND claim = $2 AND status IN ('pending', 'waiting')""",
         claimed.id,
         claimed.claim,

@@ -41,11 +41,9 @@ async def register(tx: Tx, tenant: str, project_id: str, url: str, sealed: str, 
     return Registered(row["secret"], row["was_shown"])
 
 
-async def rotate(tx: Tx, tenant: str, project_id: str, sealed: str, overlap: timedelta) -> datetime | None:
-    """Put a new secret in place; returns until when the one before signs beside it. None: no endpoint."""
-    if not is_id(project_id):
-        return None
-    until: datetime | None = await tx.fetchval(
+async def rotate(tx: Tx, tenant: str, project_id: str, sealed: str, overlap: timedelta) -> datetime:
+    """Put a new secret in place of an endpoint's; returns until when the one before signs beside it."""
+    until: datetime = await tx.fetchval(
         """UPDATE webhook_endpoints SET previous_secret = secret, previous_until = now() + $4, secret = $3,
                secret_shown = true, updated_at = now()
            WHERE tenant = $1 AND project_id = $2 RETURNING previous_until""",
@@ -58,9 +56,10 @@ async def rotate(tx: Tx, tenant: str, project_id: str, sealed: str, overlap: tim
 
 
 async def has_endpoint(tx: Tx, tenant: str, project_id: str) -> bool:
+    """Has this live project a URL?"""
     if not is_id(project_id):
         return False
-    query = "SELECT true FROM webhook_endpoints WHERE tenant = $1 AND project_id = $2"
+    query = "SELECT call_status_webhook IS NOT NULL FROM live_projects WHERE tenant = $1 AND id = $2"
     return bool(await tx.fetchval(query, tenant, project_id))
 
 

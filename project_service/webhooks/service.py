@@ -55,9 +55,8 @@ class Webhooks:
         """A new secret, and until when the one before it signs too. Raises WebhookNotSetError."""
         secret = new_secret()
         async with self.db.transaction() as tx:
+            await self._require_endpoint(tx, tenant, project_id)
             until = await repository.rotate(tx, tenant, project_id, self.secrets.seal(secret), SECRET_OVERLAP)
-        if until is None:
-            raise WebhookNotSetError
         return secret, until
 
     async def test(self, tenant: str, project_id: str) -> str:
@@ -65,8 +64,7 @@ class Webhooks:
         id_ = new_id()
         body = body_of(TEST, self.clock.now(), {"projectId": project_id})
         async with self.db.transaction() as tx:
-            if not await repository.has_endpoint(tx, tenant, project_id):
-                raise WebhookNotSetError
+            await self._require_endpoint(tx, tenant, project_id)
             await queue.add(tx, Message(id_, tenant, project_id, id_, TEST, id_, 1, body))
         return id_
 
@@ -99,3 +97,8 @@ class Webhooks:
             if len(found) < _REPLAY_BATCH:
                 return replayed
             last = found[-1][0]
+
+    @staticmethod
+    async def _require_endpoint(tx: Tx, tenant: str, project_id: str) -> None:
+        if not await repository.has_endpoint(tx, tenant, project_id):
+            raise WebhookNotSetError

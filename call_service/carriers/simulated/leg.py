@@ -114,7 +114,7 @@ class SimulatedLeg:
         frame = self._queue.take()
         for listener in self._played_listeners:
             listener(frame)
-        spoken = self._callee.handset.exchange(g711.over_the_wire(frame))
+        spoken = g711.over_the_wire(self._callee.handset.exchange(g711.over_the_wire(frame)))
         for listener in self._audio_listeners:
             listener(spoken)
         self._queue.settle()

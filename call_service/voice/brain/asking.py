@@ -49,7 +49,7 @@ MESSAGE = Slot("message", "text", "What may I pass on?", "message")
 
 _PERSON = r"(?:caller|customer|patient|guest|client|contact)"
 _KNOWN_WORDS = (
-    (PEOPLE, r"\b(number of|how many) (people|guests|persons|diners|attendees|adults)\b"),
+    (PEOPLE, r"\b(number of|how many) (people|guests|persons|diners|attendees|adults|travell?ers|passengers)\b"),
     (PEOPLE, r"\b(party|group) size\b|\bsize of (the|their) (party|group)\b|^(guests|people|head ?count)$"),
     (PEOPLE, r"\bhow many (are coming|will come)\b"),
     (NUMBER, r"\b(phone|mobile|cell|telephone|callback|call-back|call back|contact) ?(number|#|no)?\b(?!.*\bmethod\b)"),
@@ -79,6 +79,11 @@ _INVERT = re.compile(
     r"read|taken|given|chosen)\b))|'d|'re|'ve|'ll)\b(?P<rest>.*)$"
 )
 _FULL = {"'d": "would", "'re": "are", "'ve": "have", "'ll": "will"}
+_PLAIN_KINDS = frozenset({"digits", "quantity", "date"})
+_GIVE = re.compile(
+    r"^to (?:provide|give|tell|leave|state|share|spell)(?: (?:you|us|me))?\s+(?P<what>.+)$", re.IGNORECASE
+)
+_DO = re.compile(r"^to (?P<what>(?P<verb>[a-z]+)\b.*)$", re.IGNORECASE)
 _DETERMINER = re.compile(
     r"^(?:(?:the|their|a|an|his|her|our|your|any|some|all|also|then|caller's|customer's|patient's|guest's|"
     r"client's|correct|following|if possible|optionally|preferred (?=day|date|time))\s+)+",
@@ -94,7 +99,7 @@ _TAIL = re.compile(
     re.IGNORECASE,
 )
 _NOTHING = re.compile(
-    r"\banything else\b|\bhow (you|we|i) (can|could|may)\b|\b(any|other|more|further|follow-?up) questions?\b|"
+    r"\banything else\b|^what (?:they|the \w+) (?:need|want|wish|would like|'d like)s?$|\bhow (you|we|i) (can|could|may)\b|\b(any|other|more|further|follow-?up) questions?\b|"
     r"\bone question\b|^(?:it|them|this|that|these|everything|help|information|info|details|all details|"
     r"permission|clarification|politely|again|back|not|care|care of.*)$",
     re.IGNORECASE,
@@ -120,7 +125,7 @@ def slots_of(phrase: str) -> list[Slot]:
 
 def known_slots(phrase: str) -> list[Slot]:
     """Only the slots of usual kinds in `phrase`: for verbs like "take", that also mean other things."""
-    return [slot for slot in slots_of(phrase) if any(slot is known for _, known in _KNOWN)]
+    return [slot for slot in slots_of(phrase) if slot.kind in _PLAIN_KINDS or any(slot is known for _, known in _KNOWN)]
 
 
 def _slots_of_item(item: str) -> list[Slot]:
@@ -130,6 +135,11 @@ def _slots_of_item(item: str) -> list[Slot]:
         return []
     if re.fullmatch(r"(?i)(?:best |preferred |desired )?(?:date|day) ?(?:/|-) ?time", bare):
         return [DAY, TIME]
+    given, done = _GIVE.match(bare), _DO.match(bare)
+    if given:
+        return _slots_of_item(given["what"])
+    if done:
+        return [_request_slot(done["what"], done["verb"])]
     core = bare if _INDIRECT.match(bare) else _TAIL.sub("", bare)
     known = next((slot for pattern, slot in _KNOWN if pattern.search(core)), None)
     if known:
@@ -139,6 +149,14 @@ def _slots_of_item(item: str) -> list[Slot]:
     if _INDIRECT.match(bare):
         return [_indirect_slot(bare)]
     return [_noun_slot(core)] if len(core.split()) <= _MAX_ITEM_WORDS and re.search(r"[a-zA-Z]{2}", core) else []
+
+
+def _request_slot(what: str, verb: str) -> Slot:
+    """A request as a question: "to rate us from 1 to 5" becomes "Could you please rate us from 1 to 5?"."""
+    closed = verb.lower() in {"confirm", "verify", "acknowledge"}
+    kind: Kind = "yes_no" if closed else "quantity" if _QUANTITY_ITEM.search(what.lower()) else "text"
+    question = _question(f"{'Can you' if closed else 'Could you please'} {to_callee(what)}")
+    return Slot(snake(what), kind, question, "")
 
 
 def _noun_slot(noun: str) -> Slot:
@@ -193,7 +211,7 @@ def _direct(link: str, rest: str, *, closed: bool) -> str:
         auxiliary = _FULL.get(inverted["aux"], inverted["aux"])
         return _question(f"{wh} {auxiliary} {inverted['subject']}{inverted['rest']}")
     if re.match(
-        r"you (?:want|need|like|know|prefer|have|agree|own|use|live|work|plan|remember|feel|think|wish|rate|"
+        r"you (?:still |also |already |really |ever )?(?:want|need|like|know|prefer|have|agree|own|use|live|work|plan|remember|feel|think|wish|rate|"
         r"smoke|accept|take|rent)\b",
         clause,
     ):

@@ -38,6 +38,12 @@ _PROSE_KEY = re.compile(
     re.IGNORECASE,
 )
 _QUOTE = re.compile(r"[\"“”](?P<quoted>[^\"“”]{2,})[\"“”]|(?<=[\s:])'(?P<single>[^\"]{8,})'(?=[\s.,]|$)")
+_PROHIBITION = re.compile(
+    r"(?:(?:please|but|and|always|you|the agent) )*(?:(?:must|should|may|can|shall|will|are|have) )?(?:to )?"
+    r"(?:not|never|cannot|can't|mustn't|shouldn't|do not|don't|avoid|refrain|under no|at no)\b",
+    re.IGNORECASE,
+)
+_LABEL = re.compile(r"^[A-Z][\w ]{0,30}:\s+")
 _GREET = re.compile(
     r"^(?:greet|start|begin|open|answer the (?:phone|call)|introduce|say hello|pick up)\b", re.IGNORECASE
 )
@@ -84,7 +90,7 @@ _CALLING = re.compile(
     rf"ringing)\b(?P<who>.*?)\b(?P<link>to|about|because|regarding|concerning)\b (?P<what>.+)$|\byou(?:'re| "
     rf"are) (?P<link3>conducting|doing|running|carrying out|performing|making)\b (?P<what3>(?:an? |the )?[\w "
     rf"-]*(?:survey|poll|questionnaire|interview|check)\b.*)$|^(?:call|phone|contact|"
-    rf"ring)\s+{_WHOM}\b.*?\b(?P<link2>to|about|because|regarding)\b (?P<what2>.+)$",
+    rf"ring)\s+{_WHOM}\b(?:(?! and |,).)*?\b(?P<link2>to|about|because|regarding)\b (?P<what2>.+)$",
     re.IGNORECASE,
 )
 _DUTY_OUT = re.compile(
@@ -93,7 +99,7 @@ _DUTY_OUT = re.compile(
 _OUTBOUND = re.compile(
     r"\b(outbound|you(?:'re| are| will be) (?:calling|phoning|contacting)|you (?:call|phone|conduct)\b|survey|"
     r"questionnaire|leads?\b|follow(?:ing)?[- ]up|(?:make|making|place|placing) (?:\w+ )?calls|this call is to|"
-    r"call (?:the )?(?:customer|patient|client|member|tenant|guest|lead)s?)\b",
+    r"call (?:the |our |these )?(?:people|them|customer|patient|client|member|tenant|guest|lead)s?)\b",
     re.IGNORECASE,
 )
 _ANSWER_CONDITION = re.compile(
@@ -104,6 +110,11 @@ _ANSWER_CONDITION = re.compile(
 )
 _NEGATIVE = re.compile(
     r"\b(?:no|not|can't|cannot|isn't|aren't|don't|doesn't|won't|haven't|hasn't|declines?|unable|refuses?)\b",
+    re.IGNORECASE,
+)
+_INBOUND = re.compile(
+    r"\b(callers?|receptionist|answer\w* (?:the |our |incoming )*(?:phones?|calls?|line)|inbound|incoming|front desk|host(?:ess)?|"
+    r"order[- ]taker|calls (?:in|us)|someone calls|book (?:an? |the )?(?:appointment|table)s?|reservations?)\b",
     re.IGNORECASE,
 )
 _BOOKING_CONDITION = re.compile(
@@ -139,7 +150,7 @@ def brief_of(profile: AgentProfile) -> Brief:
         purpose=tuple(dict.fromkeys(reader.purpose)),
         facts=tuple(dict.fromkeys(reader.facts)),
         slots=tuple(reader.slots.values()),
-        is_outbound=bool(reader.purpose or _OUTBOUND.search(profile.instructions)),
+        is_outbound=_is_outbound(profile.instructions, reader),
         collects_always=reader.collects_always,
     )
 
@@ -259,8 +270,8 @@ class _Reader:
         elif questions:
             self._collect([question_slot(found) for found in questions], always=always)
         elif text.endswith("?") and not is_order(text):
-            self._collect([question_slot(text)], always=always)
-        elif not re.match(r"(?:do not|don't|never|avoid|refrain)\b", bare, re.IGNORECASE):
+            self._collect([question_slot(_LABEL.sub("", text))], always=always)
+        elif not _PROHIBITION.match(text):
             for clause in clauses(text):
                 self._clause(clause, always=always)
 
@@ -298,6 +309,14 @@ class _Reader:
         for slot in slots:
             self.slots.setdefault(slot.key, slot)
         self.collects_always = self.collects_always or bool(slots and always)
+
+
+def _is_outbound(instructions: str, reader: _Reader) -> bool:
+    """Does the agent call people? If nothing says so, a purpose or a yes-or-no question does, where no caller is named."""
+    if _OUTBOUND.search(instructions):
+        return True
+    asks = any(slot.kind == "yes_no" for slot in reader.slots.values())
+    return bool(reader.purpose or asks) and not _INBOUND.search(instructions)
 
 
 def _quoted(text: str) -> str | None:

@@ -3,6 +3,7 @@
 It reads the agent's instructions once (`brief`), answers from them (`knowledge`) and converses (`dialogue`).
 """
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 
 from call_service.voice.brain.brief import brief_of
@@ -23,24 +24,34 @@ class BuiltinBrain:
 
 
 class BuiltinConversation:
-    """One call. Every answer takes about a millisecond, so it is computed on the event loop."""
+    """One call. An answer takes about a millisecond; the instructions are read in a thread, long ones take a hundred."""
 
     def __init__(self, profile: AgentProfile) -> None:
-        brief = brief_of(profile)
-        self._dialogue = Dialogue(brief, Knowledge(brief.facts))
+        self._profile = profile
+        self._dialogue: Dialogue | None = None
+
+    async def _begun(self) -> Dialogue:
+        if self._dialogue is None:
+            self._dialogue = await asyncio.to_thread(_dialogue_of, self._profile)
+        return self._dialogue
 
     async def opening(self) -> AsyncGenerator[BrainOutput]:
         """The greeting, and the purpose of the call where the instructions name one."""
-        for output in self._dialogue.open():
+        for output in (await self._begun()).open():
             yield output
 
     async def reply(self, heard: str, history: Sequence[Turn]) -> AsyncGenerator[BrainOutput]:
         """Answer the callee; `history` is not needed, the state is kept here."""
         del history
-        for output in self._dialogue.hear(heard):
+        for output in (await self._begun()).hear(heard):
             yield output
 
     async def silence(self, count: int) -> AsyncGenerator[BrainOutput]:
         """Ask once whether anybody is there, then say goodbye and end the call."""
-        for output in self._dialogue.silence(count):
+        for output in (await self._begun()).silence(count):
             yield output
+
+
+def _dialogue_of(profile: AgentProfile) -> Dialogue:
+    brief = brief_of(profile)
+    return Dialogue(brief, Knowledge(brief.facts))

@@ -20,6 +20,7 @@ from call_service.voice.brain.sentences import split_sentences
 from call_service.voice.ports import BrainOutput, Collected, EndCall, Say
 
 MAX_TURNS = 40
+_MAX_HEARD = 1_000  # characters; a minute of speech
 _MAX_IDLE = 5
 _MAX_CONFIRMATIONS = 3
 _HELP = "How can I help you?"
@@ -58,7 +59,7 @@ class Dialogue:
         self._form = Form(brief.slots)
         self._awaits = _Awaits.NOTHING
         self._asked: tuple[Slot, ...] = ()
-        self._collecting = brief.is_outbound and bool(brief.slots)
+        self._collecting = brief.is_outbound and brief.collects_always
         self._told_purpose = False
         self._offered_booking = False
         self._confirmed = False
@@ -89,7 +90,7 @@ class Dialogue:
         self._turns += 1
         if self._ended:
             return [Say("Goodbye."), EndCall()]
-        outputs = self._react(heard)
+        outputs = self._react(heard[:_MAX_HEARD])
         if EndCall() not in outputs and (self._turns >= MAX_TURNS or self._idle > _MAX_IDLE):
             return [*(output for output in outputs if isinstance(output, Collected)), *self._close(_NO_FURTHER)]
         return self._said(outputs)
@@ -264,7 +265,7 @@ class Dialogue:
         self._asked = ()
         if self._form.needs_reading_back and not self._confirmed:
             return [*purpose, *self._read_back()]
-        if self._brief.is_outbound and (self._form.values or self._brief.slots):
+        if self._brief.is_outbound and (self._form.values or self._brief.collects_always):
             return self._close()
         if purpose:
             self._awaits = _Awaits.MORE
@@ -275,7 +276,7 @@ class Dialogue:
         if self._told_purpose or not self._brief.is_outbound:
             return []
         self._told_purpose = True
-        if self._brief.purpose or not self._brief.slots:
+        if self._brief.purpose or not self._brief.collects_always:
             return [Say(text) for text in self._brief.purpose]
         return [Say("I have a short question." if len(self._brief.slots) == 1 else "I have a few short questions.")]
 
@@ -296,7 +297,8 @@ class Dialogue:
         return [_MORE]
 
     def _noted(self) -> list[BrainOutput]:
-        return [Say("Thank you, I have noted everything."), *self._lead()]
+        told = [] if self._brief.is_outbound else [Say(text) for text in self._brief.purpose]
+        return [Say("Thank you, I have noted everything."), *told, *self._lead()]
 
     def _again(self) -> list[BrainOutput]:
         """The question that is open, once more; it does not count as another chance."""
@@ -332,8 +334,10 @@ class Dialogue:
             self._form.add([ORDER, NAME, NUMBER])
         elif intents.wants_message(heard):
             self._form.add([NAME, NUMBER, MESSAGE])
-        elif intents.wants_booking(heard) and not self._form.has(DAY.key, TIME.key):
-            self._form.add([NAME, *([PEOPLE] if intents.wants_table(heard) else []), DAY, TIME])
+        elif intents.wants_booking(heard):
+            dated = self._form.has(DAY.key, TIME.key)
+            people = [PEOPLE] if intents.wants_table(heard) else []
+            self._form.add([NAME] if dated else [NAME, *people, DAY, TIME])
 
     def _answer(self, question: str) -> list[BrainOutput]:
         found = self._knowledge.answer(question)

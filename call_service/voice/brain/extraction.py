@@ -77,8 +77,7 @@ def _asked_value(slot: Slot, heard: str) -> str | None:
         case "email":
             value = _email(heard)
         case "digits":
-            value = digit_string(heard)[:_MAX_DIGITS]
-            value = value if len(value) >= _REFERENCE_DIGITS else None
+            value = _reference(heard)
         case "quantity":
             value = next((f"{found:g}" for found in reversed(quantities(heard))), None)
         case "date" if not (re.search(r"\d", heard) or day_in(heard, asked=True)):
@@ -86,6 +85,15 @@ def _asked_value(slot: Slot, heard: str) -> str | None:
         case _:
             value = _FILLER.sub("", heard).strip(" .!")[:_MAX_TEXT] or None
     return value
+
+
+def _reference(heard: str) -> str | None:
+    """Digits; with letters among them ("policy A B 123") as they were said."""
+    digits = digit_string(heard)
+    if len(digits) < _REFERENCE_DIGITS:
+        return None
+    lettered = re.search(r"\b(?!I\b|a\b)[A-Za-z]\b|\b[A-Z]{2,}\b|\d[A-Za-z]|[A-Za-z]\d", heard)
+    return _FILLER.sub("", heard).strip(" .!")[:_MAX_TEXT] if lettered else digits[:_MAX_DIGITS]
 
 
 def _phone(heard: str, least: int) -> str | None:

@@ -66,7 +66,7 @@ _GREETING = re.compile(
     r"yes|yeah|there|anybody|you|are|speaking|this is|allo|who) ?)+$"
 )
 _BOOK = re.compile(
-    r"\b(appointment|book(ing)?|reserv(e|ation)|schedule|table for|come in|check ?up|make a date|see (the|a) "
+    r"\b(appointment|book(ing)?|reserv(e|ation)|(re)?schedul(e|ing)|another (day|date)|table for|come in|check ?up|make a date|see (the|a) "
     r"(doctor|dentist))\b"
 )
 _TABLE = re.compile(r"\b(table|reserv(e|ation))\b")

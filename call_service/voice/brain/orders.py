@@ -31,12 +31,12 @@ _DUTY = (
     r"reason)(?: (?:of|for) (?:the|this|your) call)? is(?: to)?|"
     r"(?:make|be) sure(?: to| that you| you)?|remember to|try to|don't forget to|do not forget to|your "
     r"responsibilities (?:are|include)(?: to)?|"
-    r"you (?:want|wish) to|to|the agent (?:should|must|will)"
+    r"you (?:want|wish) to|(?:i|we)(?: want| need| would like|'d like) you to|to|the agent (?:should|must|will)"
 )
 LEAD = re.compile(rf"^(?:(?:{_ADVERB}|{_DUTY})\s+)+", re.IGNORECASE)
 _IMPERATIVE = re.compile(rf"^(?:{'|'.join(map(re.escape, _VERBS))})\b(?!')", re.IGNORECASE)
 _CLAUSE = re.compile(
-    r"(?:\s*[,;]\s*(?:and |then |and then )?|\s+(?:and|then|and then)\s+)(?=(?:then |also |finally |always |"
+    r"(?:\s*[,;:]\s*(?:and |then |and then )?|\s+(?:and|then|and then)\s+)(?=(?:then |also |finally |always |"
     r"politely |please )*"
     r"(?:ask|collect|get|confirm|verify|repeat|read|tell|say|thank|offer|end|hang|be|keep|remind|inform|gather|"
     r"find out|"
@@ -54,6 +54,7 @@ _ABOUT_THE_AGENT = re.compile(
     r"circumstances|at no time)\b",
     re.IGNORECASE,
 )
+_OPENING_HOURS = re.compile(r"(?:open|closed?)\b.*(?:\d|day|daily|week|noon)", re.IGNORECASE)
 _YOU = re.compile(r"^(?:.*[,;] )?(?:also |currently |here )?you\b", re.IGNORECASE)
 _YOU_STATEMENT = re.compile(
     r"\byou(?:'re| are) (?:currently |also |usually |always |only |not |fully )*(?:open|closed|located|in|at|"
@@ -82,6 +83,8 @@ def clauses(sentence: str) -> list[str]:
 
 def is_order(text: str) -> bool:
     """Is it said to the agent: an imperative, a duty, or something about its manner?"""
+    if _OPENING_HOURS.match(text):
+        return False
     bare = LEAD.sub("", text.strip())
     if _ABOUT_THE_AGENT.search(text) or _IMPERATIVE.match(bare):
         return True
@@ -92,5 +95,7 @@ def is_statement(text: str) -> bool:
     """May it be said aloud? In doubt not: a sentence needs a subject before its verb, and no order in it."""
     if is_order(text) or text.rstrip().endswith("?"):
         return False
+    if _OPENING_HOURS.match(text):
+        return True
     verb = _FINITE.search(text)
     return verb is not None and bool(text[: verb.start()].strip() or verb[0].isdigit())

@@ -9,7 +9,7 @@ from typing import Literal
 from call_service.spoken.words import straight
 from call_service.voice.brain.sentences import split_sentences
 
-_MAX_CHARS = 60_000
+_MAX_CHARS = 20_000
 _TAG = re.compile(r"</?([A-Za-z][\w -]*)/?>")
 _MARKS = re.compile(r"[*_`]{1,3}(?=\S)|(?<=\S)[*_`]{1,3}|[{}]")
 _ELEMENT = re.compile(r"<(?P<tag>[A-Za-z][\w -]*)>\s*(?P<text>[^<\n]+?)\s*</(?P=tag)>")
@@ -21,7 +21,7 @@ _ROW = re.compile(r"^\|(?P<key>[^|]+)\|(?P<value>[^|]+)\|?.*$")
 _RULE_ROW = re.compile(r"^\|?[\s|:-]+\|?$")
 _QUESTION_LABEL = re.compile(r"^(?:q|question)\s*\d*\s*[:.)]\s*", re.IGNORECASE)
 _ANSWER_LABEL = re.compile(r"(?:^|\s)(?:a|answer)\s*\d*\s*[:.)]\s*", re.IGNORECASE)
-_INLINE_ANSWER = re.compile(r"^(?P<question>[^?]{4,120}\?)\s+(?:[-\N{EN DASH}\N{EM DASH}:]\s*)?(?P<answer>\S.*)$")
+_INLINE_ANSWER = re.compile(r"^(?P<question>[^?.!:]{4,120}\?)\s+(?:[-\N{EN DASH}\N{EM DASH}:]\s*)?(?P<answer>\S.*)$")
 _NOT_A_KEY = re.compile(r"^(if|when|whenever|unless|say|ask|tell|then|and|or|please)\b", re.IGNORECASE)
 _MAX_KEY_WORDS, _MAX_HEADING_WORDS = 5, 8
 
@@ -37,7 +37,7 @@ class Passage:
 
 
 def passages(instructions: str) -> list[Passage]:
-    """All passages in order. Anything beyond 60 000 characters is not read."""
+    """All passages in order. Anything beyond 20 000 characters is not read."""
     text = re.sub(r"\bu r\b|\bu are\b|\bur\b", "you are", straight(instructions[:_MAX_CHARS]))
     return list(_Reader().read(text))
 
@@ -85,7 +85,7 @@ class _Reader:
         inline = _INLINE_ANSWER.match(_QUESTION_LABEL.sub("", line))
         if inline and (labelled or not _NOT_A_KEY.match(line)):
             answer = _ANSWER_LABEL.sub("", inline["answer"], count=1).strip()
-            return [Passage("answer", answer, self._heading, inline["question"])] if not answer.endswith("?") else []
+            return [Passage("answer", answer, self._heading, inline["question"])] if "?" not in answer else []
         if labelled or (
             line.endswith("?") and re.search(r"\b(faq|questions and answers|q ?& ?a)\b", self._heading, re.IGNORECASE)
         ):

@@ -27,7 +27,7 @@ _ROLE = re.compile(
 _FOR = re.compile(
     rf"(?:{_ROLES}s?|(?i:\b(?:working|work|works|calling|call|answer\w*|phone calls|calls|on behalf|line|desk|"
     rf"survey|questionnaire|volunteer|employed))|"
-    rf"{_SELF} [A-Z][a-z'-]+),? (?i:of|for|at|from|with|on behalf of|by|to) (?:(?i:the|our|a|an) )?{_BUSINESS}"
+    rf"(?i:calling)(?: [A-Z][a-z'-]+){{1,3}}|{_SELF} [A-Z][a-z'-]+),? (?i:of|for|at|from|with|on behalf of|by|to) (?:(?i:the|our|a|an) )?{_BUSINESS}"
 )
 _LOWER_FOR = re.compile(
     rf"\b{_ROLES} (?:of|for|at|from) (?:the )?(?P<business>[a-z][\w' &-]{{2,40}}?)(?=[.,;!]|$| and you| who | that )"
@@ -40,7 +40,23 @@ _BUSINESS_KEYS = frozenset(
 _ROLE_KEYS = frozenset({"role", "your role", "position", "job"})
 _NOT_A_PERSON = re.compile(r"agent|assistant|bot\b|test|demo|reception|\d|_|untitled|new ", re.IGNORECASE)
 _NOT_NAMES = frozenset(
-    {"A", "An", "The", "Calling", "Open", "Closed", "Located", "Responsible", "Monday", "Not", "Our"}
+    {
+        "A",
+        "An",
+        "The",
+        "Calling",
+        "Open",
+        "Closed",
+        "Located",
+        "Responsible",
+        "Monday",
+        "Not",
+        "Our",
+        "Ms",
+        "Mr",
+        "Mrs",
+        "Dr",
+    }
 )
 
 

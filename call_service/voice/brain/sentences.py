@@ -5,10 +5,10 @@ import re
 from call_service.spoken.words import words
 
 _ABBREVIATIONS = frozenset(
-    words("dr mr mrs ms prof st sr jr vs approx apt ave blvd dept est fig inc ltd co no nr tel ext")
+    words("dr mr mrs ms prof st sr jr vs approx apt ave blvd dept est fig inc ltd co nr tel ext")
 )
 _MAX_CHARS = 400
-_END = re.compile(r"(?:\.{2,}|…|[.!?:;]+|\n)[\"')\]]*(?=\s|$)")
+_END = re.compile(r"(?:\.{2,}|…|[.!?]+)[\"')\]]*(?=\s|$)|\n+")
 _MARKDOWN = re.compile(r"[*`_~]{1,3}(?=\S)|(?<=\S)[*`_~]{1,3}|^\s*(?:#{1,6}|[-*•>])\s+", re.MULTILINE)
 _ACRONYM = re.compile(r"(?:[a-z]\.)+[a-z]")
 _LIST_NUMBER = re.compile(r"^\s*\d{1,2}[.)]$")
@@ -65,7 +65,7 @@ def _ends_sentence(text: str, match: re.Match[str]) -> bool:
         return True
     after = text[match.end() :].lstrip(" ")
     if mark.startswith(("..", "…")):
-        return not after[:1].islower()
+        return bool(after) and not after[0].islower()
     word = before.split()[-1].lower().lstrip("(\"'") if before.split() else ""
     if _ACRONYM.fullmatch(word) or word == "etc":
         return word != "e.g" and after[:1].isupper()

@@ -10,12 +10,16 @@ from typing import Any
 import aiohttp
 import jwt
 import psutil
+import pytest
+from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer, unused_port
 from openapi_spec_validator import validate
+from pydantic import SecretStr
 
 from auth_service.app import build_app
 from auth_service.audit.repository import PRUNE as PRUNE_AUDIT
 from auth_service.keys import repository
+from auth_service.keys.errors import SealedWithAnotherKeyError
 from auth_service.keys.service import KEY_RING
 from auth_service.sessions.repository import PRUNE as PRUNE_SESSIONS
 from auth_service.throttles.repository import PRUNE as PRUNE_THROTTLES
@@ -64,6 +68,14 @@ async def test_private_keys_are_sealed(auth: Any) -> None:
         keys = await repository.load(connection, auth.client.app[KEY_RING]._box)
     raw = [key.private_key.private_bytes_raw() for key in keys]
     assert not any(secret in row["sealed_private_key"] for row in rows for secret in raw)
+
+
+async def test_another_encryption_key_is_refused_at_start(auth: Any) -> None:
+    settings = auth.settings.model_copy(update={"encryption_key": SecretStr("some other encryption key, long enough")})
+    runner = web.AppRunner(build_app(settings, InMemoryBus()))
+    with pytest.raises(SealedWithAnotherKeyError):
+        await runner.setup()
+    await runner.cleanup()
 
 
 async def test_sign_up_does_not_wait_for_a_mail_server_that_is_down(auth: Any) -> None:

@@ -4,6 +4,7 @@ import asyncio
 from typing import Any
 
 import jwt
+import orjson
 import pytest
 
 from shared.tokens import Principal
@@ -199,3 +200,41 @@ async def test_sessions_are_listed_and_ended_by_their_owner_only(auth: Any) -> N
     assert (await auth.ask("DELETE", "/user/sessions/nonsense", user=ada)).status == 404
     assert (await auth.ask("DELETE", path, user=ada)).status == 204
     assert len((await auth.ask("GET", "/user/sessions", user=ada)).body["data"]) == 1
+
+
+async def test_all_other_sessions_are_ended_at_once(auth: Any) -> None:
+    ada, bob = await auth.sign_up(), await auth.sign_up("bob@example.com")
+    others = {(await auth.log_in()).session_id for _ in range(2)}
+    assert (await auth.ask("DELETE", "/user/sessions", user=ada)).status == 204
+    ended = {row["subject"] for row in await auth.db.fetch("SELECT subject FROM outbox WHERE type LIKE '%revoked'")}
+    assert ended == others
+    for user in (ada, bob):
+        assert len((await auth.ask("GET", "/user/sessions", user=user)).body["data"]) == 1
+
+
+async def test_a_user_agent_of_strange_bytes_is_kept_as_far_as_it_is_text(auth: Any) -> None:
+    """aiohttp decodes them as surrogates, on which the Postgres driver failed: a 500 for a legal request."""
+    await auth.sign_up()
+    body = orjson.dumps(ADA)
+    head = [
+        b"POST /auth/login HTTP/1.1",
+        b"Host: auth",
+        b"Connection: close",
+        b"Content-Type: application/json",
+        b"User-Agent: \xff\xfe\xc3\xbc",
+        b"X-Internal-Token: " + auth.tokens.sign(None).encode(),
+        b"Content-Length: %d" % len(body),
+    ]
+    reader, writer = await asyncio.open_connection(auth.client.host, auth.client.port)
+    writer.write(b"\r\n".join(head) + b"\r\n\r\n" + body)
+    answer = await reader.read()
+    writer.close()
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert await auth.db.fetchval("SELECT user_agent FROM sessions ORDER BY id DESC LIMIT 1") == "??ü"
+
+
+async def test_neighbours_in_one_ipv6_network_are_throttled_together(auth: Any) -> None:
+    wrong = {**ADA, "password": "incorrect"}
+    statuses = [(await auth.post("/auth/login", wrong, ip=f"2001:db8:1:2::{number}")).status for number in range(11)]
+    assert statuses == [401] * 10 + [429]
+    assert (await auth.post("/auth/login", wrong, ip="2001:db8:1:3::1")).status == 401

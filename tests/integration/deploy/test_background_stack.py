@@ -118,7 +118,7 @@ except KeyboardInterrupt:
 
 def test_a_failed_start_says_why_and_leaves_nothing(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DRAIN_SECONDS", "soon")
-    with pytest.raises(StartError, match="DRAIN_SECONDS must be a number of seconds, not 'soon'"):
+    with pytest.raises(StartError, match="DRAIN_SECONDS must be a whole number of seconds, not 'soon'"):
         up(var, free_port())
     assert processes_about(var) == []
 

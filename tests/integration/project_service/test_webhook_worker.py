@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from project_service.app import build_webhooks_app
@@ -123,7 +124,7 @@ async def endpoint(user: Any, receiver: Receiver) -> Endpoint:
 
 
 async def publish(bus: InMemoryBus, *events: Event) -> None:
-    assert len(await bus.publish_many(events, 5)) == len(events)
+    assert await bus.publish_many(events, 5) == {event.id for event in events}
 
 
 async def skip_delays(db: Database) -> None:
@@ -334,6 +335,27 @@ async def test_what_a_dead_worker_had_claimed_is_delivered_after_its_lease(
     assert await has_counts(db, delivered=1)(), "the lost lease writes nothing"
 
 
+async def test_a_secret_that_no_key_opens_is_a_failed_attempt(
+    endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database, webhook_settings: WebhookSettings
+) -> None:
+    other_key = webhook_settings.model_copy(update={"encryption_key": SecretStr("another encryption key of the tests")})
+    async with TestServer(build_webhooks_app(other_key, bus)):
+        await publish(bus, endpoint.event("call.queued"))
+        await eventually(attempted(db, 1))
+    assert await db.fetchval("SELECT error FROM webhook_attempts") == "secret_undecryptable"
+    assert receiver.got == []
+
+
+@pytest.mark.usefixtures("worker")
+async def test_the_log_pages_newest_first(endpoint: Endpoint, bus: InMemoryBus, db: Database, user: Any) -> None:
+    await publish(bus, *(endpoint.event("call.queued") for _ in range(3)))
+    await eventually(has_counts(db, delivered=3))
+    _, first = await user("GET", "/webhook/deliveries?limit=2")
+    _, second = await user("GET", f"/webhook/deliveries?limit=2&cursor={first['next_cursor']}")
+    ids = [delivery["id"] for delivery in first["data"] + second["data"]]
+    assert (len(ids), ids) == (3, sorted(ids, reverse=True))
+
+
 @pytest.mark.usefixtures("worker")
 async def test_both_secrets_sign_during_a_rotation(
     endpoint: Endpoint, receiver: Receiver, db: Database, user: Any, stranger: Any
@@ -375,6 +397,9 @@ async def test_what_the_webhook_endpoints_refuse(endpoint: Endpoint, user: Any, 
         status, answer = await who(method, path, body)
         assert (status, answer["status"]) == (expected, "error"), path
     assert (await stranger("GET", "/webhook/deliveries"))[1]["data"] == []
+    await user("DELETE", f"/project/{endpoint.project_id}")
+    for path in ("/webhook/test", "/webhook/rotate-secret"):
+        assert (await user("POST", path, {"projectId": endpoint.project_id}))[1]["code"] == "webhook_not_set"
     assert (await stranger("POST", "/webhook/replay?since=2020-01-01T00:00:00Z"))[1] == {"replayed": 0}
 
 

@@ -18,9 +18,32 @@ TEXTS = (
 )  # fmt: skip
 LINES = st.one_of(
     st.sampled_from(
-        """yes|no|hello|what?|say that again|hold on|who is this|are you a robot|my name is Bob|no, Friday|at five|thank you
-        |five five five zero one zero zero|I have a question|I want an appointment|can I speak to a person|I don't know
-        |how are you|do you have parking|not Thursday but Friday|I would like to order a pizza|a b c|maybe|?""".split("|")
+        [
+            "yes",
+            "no",
+            "hello",
+            "what?",
+            "say that again",
+            "hold on",
+            "who is this",
+            "are you a robot",
+            "my name is Bob",
+            "no, Friday",
+            "at five",
+            "thank you\n        ",
+            "five five five zero one zero zero",
+            "I have a question",
+            "I want an appointment",
+            "can I speak to a person",
+            "I don't know\n        ",
+            "how are you",
+            "do you have parking",
+            "not Thursday but Friday",
+            "I would like to order a pizza",
+            "a b c",
+            "maybe",
+            "?",
+        ]
     ),
     st.text(max_size=80),
 )
@@ -52,12 +75,19 @@ def test_any_instructions_can_be_played(instructions: str) -> None:
     assert turns_until_end(dialogue(instructions), ["hello", "what do you sell?", "Anna", "no", "bye"]) <= MAX_TURNS
 
 
-@given(st.lists(st.sampled_from(["# A:", "- b: c", "Q: d?", "A: e.", "| f | g |", "<h>", "i.", "Ask j?", "", "If k, say l"]), max_size=12))
+@given(
+    st.lists(
+        st.sampled_from(["# A:", "- b: c", "Q: d?", "A: e.", "| f | g |", "<h>", "i.", "Ask j?", "", "If k, say l"]),
+        max_size=12,
+    )
+)
 def test_any_layout_can_be_read(lines: list[str]) -> None:
     assert turns_until_end(dialogue("\n".join(lines)), ["hello", "c", "bye"]) <= MAX_TURNS
 
 
-@pytest.mark.parametrize("line", ["bla bla bla bla bla", "hm", "hello", "say that again", "are you a robot?", "hold on", "?"])
+@pytest.mark.parametrize(
+    "line", ["bla bla bla bla bla", "hm", "hello", "say that again", "are you a robot?", "hold on", "?"]
+)
 def test_one_who_never_answers_is_left_after_a_few_turns(line: str) -> None:
     assert turns_until_end(dialogue(TEXTS[2]), [line]) <= 15
 

@@ -207,12 +207,16 @@ async def test_a_failing_recognizer_makes_the_callee_ask_again(
 async def test_the_agent_may_hang_up_while_the_callee_understands(
     dial: Dial, carrier: SimulatedCarrier, time: VirtualTime, ticker: Ticker
 ) -> None:
-    asked, never = asyncio.Event(), asyncio.Event()
+    asked, never, cancelled = asyncio.Event(), asyncio.Event(), asyncio.Event()
 
     class Slow:
         async def recognize(self, pcm: bytes) -> str:
             asked.set()
-            await never.wait()
+            try:
+                await never.wait()
+            except asyncio.CancelledError:
+                cancelled.set()
+                raise
             return ""
 
     carrier._recognizer = Slow()
@@ -225,6 +229,7 @@ async def test_the_agent_may_hang_up_while_the_callee_understands(
     await time.advance(5_000)
     assert call.events[-1] == Ended(Cause.LOCAL_HANG_UP)
     assert ticker.members == 0
+    assert cancelled.is_set()
 
 
 async def test_calls_are_known_by_their_id(dial: Dial, carrier: SimulatedCarrier) -> None:

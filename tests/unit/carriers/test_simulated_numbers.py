@@ -92,6 +92,17 @@ async def test_0100_leaves_even_without_the_agents_goodbye(dial: Dial, time: Vir
     assert await call.until(lambda: CALLEE_HUNG_UP in call.events) < 6_000
 
 
+async def test_0100_lets_the_agent_finish_its_goodbye(dial: Dial, time: VirtualTime) -> None:
+    call = await dial(number("0100"))
+    await call.answered()
+    await time.advance(1_000)
+    await call.ask("Anything else?")
+    call.leg.play(loud(7_000))
+    await time.advance(7_000)
+    assert CALLEE_HUNG_UP not in call.events
+    assert await call.until(lambda: CALLEE_HUNG_UP in call.events) < 1_500
+
+
 async def test_0100_hangs_up_without_a_word_when_the_agent_said_goodbye(dial: Dial, time: VirtualTime) -> None:
     call = await dial(number("0100"))
     await call.answered()

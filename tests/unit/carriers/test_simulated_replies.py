@@ -39,6 +39,7 @@ OTHERWISE = "Yes, please."
         ("Great, and who am I speaking with?", NAME),
         ("Could I get a name for the booking?", NAME),
         ("What's the name?", NAME),
+        ("Which day was it again? First, what's your name?", NAME),
         ("What name should I put the appointment under? I'm happy to help.", NAME),
         ("Which day would you like to come?", DAY),
         ("Thank you, Anna. What date works for you?", DAY),

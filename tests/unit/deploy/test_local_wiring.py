@@ -79,6 +79,6 @@ def test_secrets_are_long_lasting_and_private(tmp_path: Path) -> None:
 
 
 def test_a_drain_limit_is_a_number_of_seconds() -> None:
-    assert drain_limit({"DRAIN_SECONDS": "1.5"}) == timedelta(seconds=1.5)
-    with pytest.raises(StartError, match="DRAIN_SECONDS must be a number of seconds, not 'an hour'"):
+    assert drain_limit({"DRAIN_SECONDS": "90"}) == timedelta(seconds=90)
+    with pytest.raises(StartError, match="DRAIN_SECONDS must be a whole number of seconds, not 'an hour'"):
         drain_limit({"DRAIN_SECONDS": "an hour"})

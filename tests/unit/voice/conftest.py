@@ -81,14 +81,15 @@ class ScriptedConversation:
 
 @dataclass
 class ScriptedRecognizer:
-    """Hears the test's texts in turn, or fails with its exceptions; takes 50 ms."""
+    """Hears the test's texts in turn, or fails with its exceptions; takes its `seconds`."""
 
     texts: list[str | Exception] = field(default_factory=list)
     is_busy: bool = False
+    seconds: float = 0.05
     heard_pcm: list[bytes] = field(default_factory=list)
 
     async def recognize(self, pcm: bytes) -> str:
-        await asyncio.sleep(0.05)
+        await asyncio.sleep(self.seconds)
         self.heard_pcm.append(pcm)
         text = self.texts.pop(0) if self.texts else ""
         if isinstance(text, Exception):

@@ -105,6 +105,21 @@ def test_the_api_ends_politely(place_call: Callable[..., Any]) -> None:
     assert call.said == [("agent", "one two"), ("agent", call.options.phrases.goodbye)]
 
 
+def test_what_waits_is_not_answered_after_the_api_ended_the_call(place_call: Callable[..., Any]) -> None:
+    async def callee(call: Any) -> None:
+        await call.until_agent_spoke(1)
+        call.recognizer.seconds = 3.0
+        await call.hum(500)
+        await call.wait(0.6)
+        await call.hum(500)
+        await call.wait(0.6)
+        call.session.request_end("caller_api_ended")
+
+    call = place_call(callee, hears=["First.", "Second."])
+    assert call.said[1:] == [("user", "First."), ("agent", call.options.phrases.goodbye)]
+    assert "Second." not in call.conversation.heard
+
+
 def test_one_failed_recognition_is_asked_again(place_call: Callable[..., Any]) -> None:
     async def callee(call: Any) -> None:
         await call.until_agent_spoke(1)

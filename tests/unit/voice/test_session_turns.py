@@ -212,6 +212,18 @@ def test_keys_are_a_turn(place_call: Callable[..., Any], keys: str) -> None:
     assert call.conversation.heard == [keys]
 
 
+def test_keys_being_pressed_are_no_silence(place_call: Callable[..., Any]) -> None:
+    async def callee(call: Any) -> None:
+        await call.until_agent_spoke(1)
+        for key in "4242":
+            await call.wait(0.9)
+            call.leg.emit(DtmfReceived(key))
+
+    options = SessionOptions(silence_timeout=timedelta(seconds=1))
+    call = place_call(callee, options=options, replies=[GOODBYE], silences=[(Say("Are you there?"),)])
+    assert call.said[1:] == [("user", "4242"), ("agent", "Thank you and goodbye.")]
+
+
 def test_a_key_interrupts(place_call: Callable[..., Any]) -> None:
     async def callee(call: Any) -> None:
         await call.until(lambda: "agent" in call.notes.starts)

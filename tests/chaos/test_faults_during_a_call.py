@@ -1,0 +1,109 @@
+"""Faults while a call goes on: nothing is lost, nothing happens twice, everything recovers."""
+
+import signal
+import time
+from typing import Any
+
+import aiohttp
+import pytest
+
+from deploy.demo.api import DemoError
+from deploy.demo.receiver import Receiver
+from deploy.local.stack import Stack
+from shared.amqp import AmqpBus
+from shared.events import Event
+from shared.testing.waiting import eventually
+from tests.support.customers import new_customer
+
+pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
+
+TALKER = "+12025550100"
+SILENT = "+12025550105"
+
+
+async def test_a_killed_workers_call_ends_once_and_in_time(stack: Stack, session: aiohttp.ClientSession) -> None:
+    customer = await new_customer(stack, session, silenceTimeoutSeconds=30)
+    async with Receiver().running() as receiver:
+        await customer.add_webhook(receiver)
+        call_id = await customer.call(SILENT)
+        await customer.follow(call_id, "call.turn")
+        killed_at = time.monotonic()
+        pid = stack.kill("call-worker", signal.SIGKILL)
+        call: dict[str, Any] = (await customer.follow(call_id))["data"]
+        assert time.monotonic() - killed_at <= 45
+        assert (call["status"], call["reason"], call["fault"]) == ("failed", "worker_lost", "platform")
+        assert await receiver.wait_for("call.completed", call_id, 15)
+        assert [item["type"] for item in receiver.verified].count("call.ended") == 1
+        assert call["recordingUrls"]  # what was recorded until then
+        await stack.wait_restarted("call-worker", pid)
+
+
+async def test_a_worker_that_is_asked_to_stop_finishes_its_call(stack: Stack, session: aiohttp.ClientSession) -> None:
+    customer = await new_customer(stack, session)
+    call_id = await customer.call(TALKER)
+    await customer.follow(call_id, "call.turn")
+    pid = stack.kill("call-worker", signal.SIGTERM)
+    call = (await customer.follow(call_id))["data"]
+    assert call["status"] == "completed"
+    assert call["reason"] in {"agent_hung_up", "callee_hung_up"}
+    assert call["data"]["confirmed"] == "yes"
+    await stack.wait_restarted("call-worker", pid)
+
+
+async def test_rabbitmq_stopped_during_a_call_loses_no_event(stack: Stack, session: aiohttp.ClientSession) -> None:
+    assert stack.amqp_url is not None
+    received: dict[str, list[int]] = {}
+
+    async def note(event: Event) -> None:
+        received.setdefault(event.subject, []).append(event.sequence)
+
+    customer = await new_customer(stack, session)
+    bus = await AmqpBus.connect(stack.amqp_url)
+    try:
+        await bus.subscribe("chaos-observer", ["call.#"], note)
+        async with Receiver().running() as receiver:
+            await customer.add_webhook(receiver)
+            call_id = await customer.call(TALKER)
+            await customer.follow(call_id, "call.turn")
+            await stack.stop_one("rabbitmq")
+            second = await customer.call(SILENT)  # calls are taken while the broker is away
+            await customer.follow(call_id)
+            await stack.start_one("rabbitmq")
+            for one in (call_id, second):
+                assert await receiver.wait_for("call.completed", one, 90)
+                seen = customer.seen.get(one) or []
+                await eventually(lambda one=one, seen=seen: len(set(received.get(one, []))) >= len(seen), 60)  # type: ignore[misc]
+            for one in (call_id, second):
+                numbers = sorted(set(received[one]))
+                assert numbers == list(range(1, len(numbers) + 1))
+            types = [item["type"] for item in receiver.verified if item["data"]["call_id"] == call_id]
+            assert types.count("call.ended") == 1
+            assert types[-1] == "call.completed"
+    finally:
+        await bus.close()
+
+
+async def test_postgres_restarted_during_a_call(stack: Stack, session: aiohttp.ClientSession) -> None:
+    customer = await new_customer(stack, session)
+    call_id = await customer.call(TALKER)
+    await customer.follow(call_id, "call.turn")
+    await stack.stop_one("postgres")
+    status, answer = await customer.api.try_ask("GET", f"/call/{call_id}")
+    assert (status, answer["code"]) == (503, "database_unavailable")
+    await stack.start_one("postgres")
+
+    async def answers() -> bool:
+        try:
+            return (await customer.api.try_ask("GET", f"/call/{call_id}"))[0] == 200
+        except DemoError:
+            return False
+
+    await eventually(answers, 30)
+
+    async def is_complete() -> bool:
+        return bool((await customer.api.ask("GET", f"/call/{call_id}"))["analysis"])
+
+    await eventually(is_complete, 90)
+    call = await customer.api.ask("GET", f"/call/{call_id}")
+    assert call["status"] == "completed"
+    assert {turn["role"] for turn in call["transcript"]} == {"agent", "user"}
