@@ -11,15 +11,19 @@ from http import HTTPStatus
 from typing import NoReturn
 
 import aiohttp
+import structlog
 from aiohttp import hdrs, web
 from multidict import CIMultiDict
 
 from gateway.bodies import SMALL_BYTES, StreamedBody, body_of
 from gateway.errors import SlowRequestError
+from gateway.exchange import EXCHANGE
 from gateway.headers import to_client
 from gateway.streams import OpenStreams
 from gateway.upstreams import Upstream
 from shared.errors import ApiError, BadGatewayError, BodyTooLargeError, GatewayTimeoutError
+
+log = structlog.get_logger(__name__)
 
 _RESET_AT_CLOSE = struct.pack("ii", 1, 0)
 EVENT_STREAM = "text/event-stream"
@@ -66,8 +70,9 @@ class Forward:
                 self._abort(error)
             raise self._translated(error) from error
 
-    def _wait_at_most(self, seconds: float) -> None:
-        self._deadline.reschedule(asyncio.get_running_loop().time() + seconds)
+    def _wait_at_most(self, seconds: float | None) -> None:
+        if not self._deadline.expired():
+            self._deadline.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
 
     async def _forward(self) -> web.StreamResponse:
         self._body = await body_of(
@@ -113,20 +118,22 @@ class Forward:
         async def end() -> None:
             answer.close()
 
-        self._deadline.reschedule(None)
+        self._wait_at_most(None)
         try:
             with self._streams.opened(end):
                 async for chunk in answer.content.iter_any():
                     self._wait_at_most(self._idle_seconds)
                     await response.write(chunk)
-                    self._deadline.reschedule(None)
+                    self._wait_at_most(None)
         except aiohttp.ClientError:
             if not self._streams.is_draining:
                 raise
 
     def _abort(self, error: Exception) -> NoReturn:
         transport = self._request.transport
-        if transport is not None:
+        if transport is not None and not transport.is_closing():
+            self._request[EXCHANGE].status = HTTPStatus.BAD_GATEWAY
+            log.warning("answer_broke_off", upstream=self._upstream.name, cause=repr(error))
             # With a reset instead of a FIN, which a client of HTTP/1.0 would take for the end of the answer.
             transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_AT_CLOSE)
             transport.abort()

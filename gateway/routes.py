@@ -34,6 +34,7 @@ ROUTES = (
     Route("/project", "project"),
     Route("/agent", "project"),
     Route("/voices", "project"),
+    Route("/voices/{voice_id}/preview.wav", "project", auth="none"),
     Route("/phone-number", "project"),
     Route("/webhook", "project"),
     Route("/hubspot", "project"),

@@ -110,7 +110,8 @@ class Upstream:
                 raise
             except aiohttp.ClientError as error:
                 FAILURES.labels(self.name, "disconnected").inc()
-                raise BadGatewayError from error
+                log.warning("instance_disconnected", upstream=self.name, cause=type(error).__name__)
+                raise BadGatewayError from None  # its text may quote the path
         raise UnavailableError from cause
 
     async def call(self, method: str, path: str, token: str, body: Any = None) -> tuple[int, Any]:

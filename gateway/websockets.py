@@ -79,7 +79,7 @@ async def _open(upstream: Upstream, target: str, headers: Mapping[str, str], pro
     except TimeoutError as error:
         raise GatewayTimeoutError from error
     except aiohttp.WSServerHandshakeError as error:
-        raise _REFUSALS.get(error.status, BadGatewayError) from error
+        raise _REFUSALS.get(error.status, BadGatewayError) from None  # its text quotes the path
 
 
 async def _pump(source: Socket, sink: Socket) -> None:

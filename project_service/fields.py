@@ -9,6 +9,10 @@ from pydantic import ConfigDict, PlainSerializer, StringConstraints
 from shared.clock import rfc3339
 from shared.db import Record
 
+# In the examples of the OpenAPI document.
+PROJECT_ID = "0192f0c1-1111-7c44-9f3e-1b2a4c5d6e7f"
+AGENT_ID = "0192f0c1-2222-7c44-9f3e-1b2a4c5d6e7f"
+
 Id = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Name = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Moment = Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]

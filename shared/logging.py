@@ -15,7 +15,7 @@ from structlog.typing import Processor
 
 
 def _is_no_malformed_request(record: logging.LogRecord) -> bool:
-    """aiohttp would log each as an error, with a traceback that quotes the header line: personal, and noise."""
+    """Each would be an error of aiohttp, with a traceback that quotes the header line: personal, and noise."""
     return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
 
 

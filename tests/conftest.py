@@ -8,7 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 import asyncpg
 import pytest
 
-from deploy.local.postgres import dsn_for, start_postgres
+from deploy.local.databases import dsn_for
+from deploy.local.postgres import start_postgres
 from deploy.local.rabbitmq import start_rabbitmq
 from deploy.local.unit import Running
 

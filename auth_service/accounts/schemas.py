@@ -16,14 +16,6 @@ USER: JsonDict = {
     "updated_at": "2026-11-25T09:00:00.000Z",
     "company_name": None,
 }
-PROJECT: JsonDict = {
-    "name": "Front desk",
-    "user_id": "0192f0c1-3333-7c44-9f3e-1b2a4c5d6e7f",
-    "status": "ACTIVE",
-    "description": "Answers and calls back.",
-    "call_status_webhook": "https://example.com/talkstack",
-    "id": "0192f0c1-1111-7c44-9f3e-1b2a4c5d6e7f",
-}
 
 
 class Signup(BaseModel):

@@ -15,7 +15,7 @@ from auth_service.client import Client
 from auth_service.fields import address_key
 from auth_service.mail import messages
 from auth_service.passwords.errors import WeakPasswordError
-from auth_service.passwords.policy import load_common_passwords, password_judge
+from auth_service.passwords.policy import is_guessable, load_common_passwords
 from auth_service.resources import Resources
 from auth_service.sessions.service import SessionService
 from auth_service.throttles import repository as throttles
@@ -40,7 +40,7 @@ class AccountService:
         self._r = resources
         self._verification = verification
         self._sessions = sessions
-        self._is_guessable = password_judge(load_common_passwords())
+        self._common_passwords = load_common_passwords()
 
     async def sign_up(self, email: str, password: str, name: str, client: Client) -> User:
         """Make an account and mail its verification code.
@@ -50,7 +50,7 @@ class AccountService:
             AlreadyRegisteredError: the address has an account.
             HasherBusyError: too many people sign up at this moment.
         """
-        if self._is_guessable(password, email, name):
+        if is_guessable(password, email, name, self._common_passwords):
             raise WeakPasswordError(signupStatus=4)
         now = self._r.clock.now()
         password_hash = await self._r.passwords.hash(password)
@@ -134,7 +134,7 @@ class AccountService:
             raise TooManyAttemptsError(wait)
 
     def _refuse_guessable(self, password: str, user: User) -> None:
-        if self._is_guessable(password, user.email, user.name):
+        if is_guessable(password, user.email, user.name, self._common_passwords):
             raise WeakPasswordError("newPassword")
 
     async def _replace_password(

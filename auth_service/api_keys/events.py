@@ -11,7 +11,7 @@ async def api_key_revoked(tx: Tx, key_id: str, user_id: str, key_hash: bytes) ->
         tx,
         source=SOURCE,
         type="auth.api_key.revoked",
-        subject=key_id,
+        subject=user_id,
         tenant=user_id,
         project_id=None,
         data={"key_id": key_id, "user_id": user_id, "key_sha256": key_hash.hex()},

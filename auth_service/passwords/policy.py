@@ -4,7 +4,6 @@
 from zxcvbn's list (MIT licence, Copyright (c) 2016 Daniel Wolf and contributors), without a request to anybody.
 """
 
-from collections.abc import Callable
 from importlib.resources import files
 
 _FILLING = "0123456789 !?.,;:-_+*#$%&/@"
@@ -14,13 +13,8 @@ def load_common_passwords() -> frozenset[str]:
     return frozenset((files("auth_service.passwords") / "common_passwords.txt").read_text().split())
 
 
-def password_judge(common: frozenset[str]) -> Callable[[str, str, str], bool]:
-    """Returns `is_guessable(password, email, name)`."""
-
-    def is_guessable(password: str, email: str, name: str) -> bool:
-        plain = password.casefold()
-        email = email.casefold()
-        own = {email, email.partition("@")[0], name.casefold(), name.casefold().replace(" ", ""), "talkstack"}
-        return plain in common or len(set(plain)) < 3 or plain in own or plain.strip(_FILLING) in own | {""}
-
-    return is_guessable
+def is_guessable(password: str, email: str, name: str, common: frozenset[str]) -> bool:
+    """Is it common, about the account or this product (digits and signs around it don't help), or one letter over?"""
+    plain, address, person = password.casefold(), email.casefold(), name.casefold()
+    own = {address, address.partition("@")[0], person, person.replace(" ", ""), "talkstack", ""}
+    return plain in common or len(set(plain)) < 3 or plain in own or plain.strip(_FILLING) in own

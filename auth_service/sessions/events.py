@@ -11,7 +11,7 @@ async def session_revoked(tx: Tx, session_id: str, user_id: str, reason: str) ->
         tx,
         source=SOURCE,
         type="auth.session.revoked",
-        subject=session_id,
+        subject=user_id,
         tenant=user_id,
         project_id=None,
         data={"session_id": session_id, "user_id": user_id, "reason": reason},

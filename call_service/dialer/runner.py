@@ -154,10 +154,12 @@ class CallRunner:
         self._session = session
         while not self._events.empty():
             session.on_leg_event(self._events.get_nowait())
-        async with running(self._hang_up_when_lost(leg), "fence watch"):
-            result = await session.run()
-        if recorder:
-            await recorder.finish()
+        try:
+            async with running(self._hang_up_when_lost(leg), "fence watch"):
+                result = await session.run()
+        finally:
+            if recorder:
+                await recorder.finish()
         return Outcome(Status(result.status), result.reason, result.fault)
 
     async def _hang_up_when_lost(self, leg: Leg) -> None:

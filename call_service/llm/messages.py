@@ -68,11 +68,6 @@ class StreamAssembler:
         """The tool calls of the finished stream."""
         return [ToolCall(call.id, call.name, _arguments(call.arguments)) for call in self._calls.values() if call.name]
 
-    @property
-    def has_calls(self) -> bool:
-        """Did a tool call begin?"""
-        return bool(self._calls)
-
     def _add(self, part: Any) -> None:
         if not isinstance(part, dict):
             raise LlmProtocolError

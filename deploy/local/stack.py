@@ -2,15 +2,17 @@
 
 import asyncio
 import signal
-import time
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
 import psutil
 
-from deploy.local.postgres import postgres_unit, prepare
+from deploy.local.databases import prepare
+from deploy.local.keeper import Keeper
+from deploy.local.postgres import postgres_unit
 from deploy.local.rabbitmq import rabbitmq_units
 from deploy.local.services import (
     ALL_IN_ONE,
@@ -25,78 +27,16 @@ from deploy.local.services import (
     user_environment,
 )
 from deploy.local.system import ROOT, Report, StartError, free_port, is_free, silent
-from deploy.local.unit import POLL_SECONDS, Running, Unit, last_words, until
-
-CALM_SECONDS = 60  # a process that ran this long is restarted at once again
-LONGEST_PAUSE_SECONDS = 30.0
+from deploy.local.unit import Unit, last_words, until
 
 
-def pause_before_restart(ends_in_a_row: int) -> float:
-    """Seconds to wait before a process that keeps ending is started again: 0.5, 1, 2 ... 30."""
-    return min(LONGEST_PAUSE_SECONDS, 0.25 * 2.0 ** min(ends_in_a_row, 10))
+@dataclass
+class _Servers:
+    """Postgres and the broker: an administrator's DSN, and the programs that are ours to start, in their order."""
 
-
-class Keeper:
-    """Keeps one unit running: starts it again when it ends unasked."""
-
-    def __init__(self, unit: Unit, log: Path, report: Report) -> None:
-        self.unit = unit
-        self._log = log
-        self._report = report
-        self._wanted = True
-        self.running = Running(unit, log)
-        self._watch: asyncio.Task[None] | None = None
-
-    async def first_start(self) -> None:
-        """Wait until it is ready, then guard it; what fails before that is the start's failure."""
-        await self.running.wait_ready()
-        self._report(f"{self.unit.name} is ready")
-        self._watch = asyncio.create_task(self._keep())
-
-    async def _keep(self) -> None:
-        ends_in_a_row, since = 0, time.monotonic()
-        while True:
-            await asyncio.sleep(POLL_SECONDS)
-            if not self._has_ended():
-                continue
-            ends_in_a_row = 1 if time.monotonic() - since > CALM_SECONDS else ends_in_a_row + 1
-            pause = pause_before_restart(ends_in_a_row)
-            self._report(f"{self.unit.name} ended with status {self.running.reap()}; starting it again in {pause} s")
-            await asyncio.sleep(pause)
-            if self._has_ended():
-                self._start_again()
-                since = time.monotonic()
-
-    def _has_ended(self) -> bool:
-        """Whether it has ended though nobody asked it to."""
-        return self._wanted and not self.running.is_alive
-
-    def _start_again(self) -> None:
-        try:
-            self.running = Running(self.unit, self._log)
-        except StartError as error:
-            self._report(str(error))
-        else:
-            self._report(f"{self.unit.name} was started again")
-
-    async def stop(self, at_once: asyncio.Event | None = None) -> None:
-        """End it and leave it so."""
-        self._wanted = False
-        await self.running.stop(at_once=at_once)
-
-    async def start(self) -> None:
-        """Start it after `stop`, and wait until it is ready."""
-        self.running = Running(self.unit, self._log)
-        self._wanted = True
-        await self.running.wait_ready()
-
-    async def close(self, at_once: asyncio.Event) -> None:
-        """End it for good."""
-        if self._watch is not None:
-            self._watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watch
-        await self.stop(at_once)
+    admin_dsn: str
+    postgres: list[Unit] = field(default_factory=list)
+    broker: list[Unit] = field(default_factory=list)
 
 
 class Stack:
@@ -145,33 +85,44 @@ class Stack:
         """Start everything, as `start` does."""
         try:
             need_port(self.port)
-            admin_dsn = await self._infrastructure(env)
-            self.dsns = await prepare(admin_dsn, self.var / "secrets", self._report)
-            wiring = Wiring(self.var, self.port, self.dsns, self.amqp_url, env)
-            self._report("preparing the databases ...")
-            await together(self._migrate(migration, wiring) for migration in migrations)
-            chosen = services if self.amqp_url else ALL_IN_ONE
-            await self._launch(service_units(chosen, wiring))
+            servers = self._plan(env)
+            await together([self._ready_databases(servers, env, migrations), self._ready_broker(servers.broker)])
+            wiring = self._wiring(env)
+            await self._launch(service_units(services if self.amqp_url else ALL_IN_ONE, wiring))
         except BaseException:
             await self.stop()
             raise
 
-    async def _infrastructure(self, env: Mapping[str, str]) -> str:
-        """Start what the user has not named; returns the administrator's DSN of Postgres."""
-        units, admin_dsn, self.amqp_url = [], env.get("DATABASE_URL"), env.get("AMQP_URL")
-        if not admin_dsn:
-            postgres, admin_dsn = postgres_unit(self.var / "postgres")
-            units.append(postgres)
+    def _plan(self, env: Mapping[str, str]) -> _Servers:
+        """Decide which servers are ours to start: those that the user has not named."""
+        servers = _Servers(env.get("DATABASE_URL", ""))
+        if not servers.admin_dsn:
+            unit, servers.admin_dsn = postgres_unit(self.var / "postgres")
+            servers.postgres.append(unit)
+        self.amqp_url = env.get("AMQP_URL")
         if not self.amqp_url and (planned := rabbitmq_units(self.var / "rabbitmq", self._report)):
-            rabbitmq, self.amqp_url = planned
-            units.extend(rabbitmq)
+            servers.broker, self.amqp_url = planned
         if not self.amqp_url:
             self._report("no RabbitMQ can be had here: everything runs in one process, its events only within it")
-        for stage in sorted({unit.stage for unit in units}):
-            await self._launch([unit for unit in units if unit.stage == stage])
-        return admin_dsn
+        return servers
+
+    async def _ready_databases(self, servers: _Servers, env: Mapping[str, str], migrations: Sequence[Service]) -> None:
+        await self._launch(servers.postgres)
+        self.dsns = await prepare(servers.admin_dsn, self.var / "secrets", self._report)
+        self._report("preparing the databases ...")
+        wiring = self._wiring(env)
+        await together(self._migrate(migration, wiring) for migration in migrations)
+
+    async def _ready_broker(self, units: Sequence[Unit]) -> None:
+        for unit in units:
+            await self._launch([unit])
+
+    def _wiring(self, env: Mapping[str, str]) -> Wiring:
+        return Wiring(self.var, self.port, self.dsns, self.amqp_url, env)
 
     async def _launch(self, units: Sequence[Unit]) -> None:
+        if not units:
+            return
         for unit in units:
             self.keepers[unit.name] = Keeper(unit, self.log(unit.name), self._report)
         self._report(f"starting {', '.join(unit.name for unit in units)} ...")

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from deploy.local.keeper import Keeper
 from deploy.local.services import MIGRATIONS, SERVICES, Service, user_environment
-from deploy.local.stack import Keeper, Stack
+from deploy.local.stack import Stack
 from deploy.local.state import Phase, ProcessRecord, State, this_process, write_state
 from deploy.local.system import StartError
 

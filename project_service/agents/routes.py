@@ -14,10 +14,10 @@ from project_service.agents.schemas import (
     PreparedCall,
     UpdateAgent,
     VersionList,
-    VersionsQuery,
 )
 from project_service.agents.service import Agents
 from project_service.errors import AgentNotFoundError, ProjectNotFoundError
+from project_service.paging import PageQuery
 from project_service.phone_numbers.errors import PhoneNumberTakenError
 from project_service.projects.errors import ActiveAgentNotSetError
 from shared.endpoints import Context, Router, unprocessable
@@ -79,14 +79,14 @@ async def list_agents(ctx: Context[None]) -> list[Agent]:
 @router.add(
     "GET",
     "/agent/{agentId}/versions",
-    query=VersionsQuery,
+    query=PageQuery,
     answer=VersionList,
     errors=[AgentNotFoundError, InvalidCursorError],
     invalid=unprocessable,
 )
 async def list_agent_versions(ctx: Context[None]) -> VersionList:
     """The versions of an agent, newest first."""
-    query = ctx.query(VersionsQuery, unprocessable)
+    query = ctx.query(PageQuery, unprocessable)
     found, cursor = await ctx.request.app[AGENTS].versions(ctx.tenant, ctx.path("agentId"), query)
     return VersionList(data=found, next_cursor=cursor)
 

@@ -5,14 +5,11 @@ from typing import Annotated, Any, Self
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from project_service.agents.settings import CAMEL, AgentSettings
-from project_service.fields import Id, Moment, Name, success
+from project_service.fields import AGENT_ID, PROJECT_ID, Id, Moment, Name, success
 from project_service.projects.schemas import Project
 from project_service.voices.catalogue import DEFAULT_VOICE, VoiceId
 from shared.e164 import E164
 from shared.envelope import Success
-
-PROJECT_ID = "0192f0c1-1111-7c44-9f3e-1b2a4c5d6e7f"
-AGENT_ID = "0192f0c1-2222-7c44-9f3e-1b2a4c5d6e7f"
 
 Instruction = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=50_000)]
 
@@ -108,15 +105,6 @@ class UpdateAgent(AgentSettings):
         if self.model_fields_set <= {"project_id", "agent_id"}:
             raise ValueError("Give at least one field to change.")
         return self
-
-
-class VersionsQuery(BaseModel):
-    """A page of an agent's versions."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    limit: int = Field(20, ge=1, le=100)
-    cursor: str | None = Field(None, max_length=500)
 
 
 class VersionList(BaseModel):

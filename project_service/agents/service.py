@@ -12,10 +12,10 @@ from project_service.agents.schemas import (
     PrepareCall,
     PreparedCall,
     UpdateAgent,
-    VersionsQuery,
 )
 from project_service.agents.settings import AgentSettings
 from project_service.errors import AgentNotFoundError, ProjectNotFoundError
+from project_service.paging import PageQuery, page_of
 from project_service.phone_numbers import events as number_events
 from project_service.phone_numbers import repository as numbers
 from project_service.phone_numbers.service import assign
@@ -103,13 +103,15 @@ class Agents:
             await repository.mark_deleted(tx, tenant, agent_id)
             await events.publish(tx, events.DELETED, tenant, agent)
 
-    async def versions(self, tenant: str, agent_id: str, query: VersionsQuery) -> tuple[list[AgentVersion], str | None]:
+    async def versions(self, tenant: str, agent_id: str, query: PageQuery) -> tuple[list[AgentVersion], str | None]:
         """A page, newest first, and the cursor of the next one. Raises AgentNotFoundError."""
-        before = int(self.cursors.decode(query.cursor)[0]) if query.cursor else None
-        found = await repository.versions(self.db, tenant, agent_id, before, query.limit)
-        if not found and before is None:
+        before = query.position(self.cursors)
+        found = await repository.versions(
+            self.db, tenant, agent_id, int(before) if before else None, query.limit_and_one
+        )
+        if not found:
             raise AgentNotFoundError
-        return found, self.cursors.encode([str(found[-1].version)]) if len(found) == query.limit else None
+        return page_of(found, query, self.cursors, lambda version: str(version.version))
 
     async def prepare_call(self, tenant: str, wanted: PrepareCall) -> PreparedCall:
         """The agent that talks and the number it calls from: its own, else one of the project's, else none.

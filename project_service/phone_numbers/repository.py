@@ -73,7 +73,7 @@ async def page(db: Database, tenant: str, query: ListNumbersQuery, before_id: st
         tenant,
         query.project_id,
         before_id,
-        query.limit,
+        query.limit_and_one,
     )
     return [_number(row) for row in rows]
 

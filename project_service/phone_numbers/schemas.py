@@ -4,12 +4,11 @@ from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from project_service.fields import Id, success
+from project_service.fields import AGENT_ID, PROJECT_ID, Id, success
+from project_service.paging import PageQuery
 from shared.e164 import E164
 from shared.envelope import Success
 
-PROJECT_ID = "0192f0c1-1111-7c44-9f3e-1b2a4c5d6e7f"
-AGENT_ID = "0192f0c1-2222-7c44-9f3e-1b2a4c5d6e7f"
 NUMBER_ID = "0192f0c1-5555-7c44-9f3e-1b2a4c5d6e7f"
 
 _EXAMPLE: dict[str, Any] = {
@@ -69,14 +68,10 @@ class UnassignNumber(BaseModel):
     phone_number_id: Id = Field(alias="phoneNumberId")
 
 
-class ListNumbersQuery(BaseModel):
+class ListNumbersQuery(PageQuery):
     """A page of the user's numbers."""
 
-    model_config = ConfigDict(extra="forbid")
-
     project_id: Id | None = Field(None, alias="projectId")
-    limit: int = Field(20, ge=1, le=100)
-    cursor: str | None = Field(None, max_length=500)
 
 
 class NumberFetched(Success):

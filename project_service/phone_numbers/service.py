@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from project_service.agents import repository as agents
 from project_service.errors import AgentNotFoundError, ProjectNotFoundError
+from project_service.paging import page_of
 from project_service.phone_numbers import events, repository
 from project_service.phone_numbers.errors import PhoneNumberNotFoundError
 from project_service.phone_numbers.schemas import AddNumber, GetPhoneNumber, ListNumbersQuery, PhoneNumber
@@ -50,9 +51,8 @@ class PhoneNumbers:
 
     async def page(self, tenant: str, query: ListNumbersQuery) -> tuple[list[PhoneNumber], str | None]:
         """A page, newest first, and the cursor of the next one."""
-        before = self.cursors.decode(query.cursor)[0] if query.cursor else None
-        found = await repository.page(self.db, tenant, query, before)
-        return found, self.cursors.encode([found[-1].id]) if len(found) == query.limit else None
+        found = await repository.page(self.db, tenant, query, query.position(self.cursors))
+        return page_of(found, query, self.cursors, lambda number: number.id)
 
     async def unassign(self, tenant: str, number_id: str) -> PhoneNumber:
         """Raises PhoneNumberNotFoundError."""

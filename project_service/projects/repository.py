@@ -11,7 +11,7 @@ from shared.db import Database, Tx
 from shared.ids import is_id
 
 _SHARE = "SELECT true FROM projects WHERE tenant = $1 AND id = $2 AND NOT is_deleted FOR SHARE"
-_LOCK = "SELECT true FROM projects WHERE tenant = $1 AND id = $2 AND NOT is_deleted FOR UPDATE"
+_LOCK = "SELECT true FROM projects WHERE tenant = $1 AND id = $2 AND NOT is_deleted FOR NO KEY UPDATE"
 
 
 async def find(connection: Tx | Database, tenant: str, project_id: str) -> Project | None:

@@ -4,11 +4,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
-from project_service.fields import Id, Moment, Name, success
+from project_service.fields import AGENT_ID, PROJECT_ID, Id, Moment, Name, success
+from project_service.paging import PageQuery
 from shared.envelope import Success
+from shared.pagination import MAX_PAGE
 
-PROJECT_ID = "0192f0c1-1111-7c44-9f3e-1b2a4c5d6e7f"
-AGENT_ID = "0192f0c1-2222-7c44-9f3e-1b2a4c5d6e7f"
 USER_ID = "0192f0c1-3333-7c44-9f3e-1b2a4c5d6e7f"
 URL = "https://example.com/talkstack"
 
@@ -112,11 +112,12 @@ class SetActiveAgent(ProjectReference):
     active_agent: Id
 
 
-class ListQuery(BaseModel):
-    """A page of a list."""
+class ListQuery(PageQuery):
+    """A page of projects; without parameters as long as one can be, for clients that know of no pages."""
 
-    limit: int = Field(100, ge=1, le=100)
-    cursor: str | None = Field(None, max_length=500)
+    model_config = ConfigDict(extra="ignore")
+
+    limit: int = Field(MAX_PAGE, ge=1, le=MAX_PAGE)
 
 
 class ProjectAnswer(Success):

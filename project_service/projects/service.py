@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from project_service.agents import events as agent_events
 from project_service.agents import repository as agents
 from project_service.errors import AgentNotFoundError, ProjectNotFoundError
+from project_service.paging import page_of
 from project_service.phone_numbers import events as number_events
 from project_service.phone_numbers import repository as numbers
 from project_service.projects import events, repository
@@ -39,9 +40,8 @@ class Projects:
 
     async def page(self, tenant: str, query: ListQuery) -> tuple[list[Project], str | None]:
         """A page, newest first, and the cursor of the next one."""
-        before = self.cursors.decode(query.cursor)[0] if query.cursor else None
-        found = await repository.page(self.db, tenant, before, query.limit)
-        return found, self.cursors.encode([found[-1].id]) if len(found) == query.limit else None
+        found = await repository.page(self.db, tenant, query.position(self.cursors), query.limit_and_one)
+        return page_of(found, query, self.cursors, lambda project: project.id)
 
     async def get(self, tenant: str, project_id: str) -> Project:
         """Raises ProjectNotFoundError."""

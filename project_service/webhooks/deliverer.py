@@ -16,10 +16,10 @@ from prometheus_client import Histogram
 from project_service.webhooks import queue
 from project_service.webhooks.events import publish_disabled
 from project_service.webhooks.queue import Claimed
-from project_service.webhooks.schedule import Outcome, decide, parse_retry_after
+from project_service.webhooks.schedule import Outcome, Verdict, decide, parse_retry_after
 from project_service.webhooks.secrets import SecretBox, signed_headers
 from shared.clock import Clock
-from shared.db import Database, DatabaseUnavailableError
+from shared.db import Database, DatabaseUnavailableError, Tx
 from shared.http_client import DeliveryFailedError, GuardedClient, InvalidUrlError
 
 log = structlog.get_logger(__name__)
@@ -116,13 +116,7 @@ class Deliverer:
         try:
             async with self._db.transaction() as tx:
                 await queue.log_attempt(tx, claimed, at, outcome, duration)
-                await queue.settle(tx, claimed, verdict)
-                if outcome.is_success:
-                    await queue.note_success(tx, claimed.project_id)
-                elif await queue.note_failure(tx, claimed.project_id) or verdict.disables_endpoint:
-                    reason = "gone" if verdict.disables_endpoint else "failing"
-                    if await queue.disable(tx, claimed, reason):
-                        await publish_disabled(tx, claimed, reason)
+                await _settle(tx, claimed, outcome, verdict)
         except DATABASE_ERRORS:
             log.warning("webhook_unsettled", delivery_id=claimed.id, exc_info=True)
 
@@ -140,3 +134,13 @@ class Deliverer:
             return Outcome(None, "secret_undecryptable")
         retry_after = parse_retry_after(answer.headers.get("Retry-After"), self._clock.now())
         return Outcome(answer.status, retry_after=retry_after)
+
+
+async def _settle(tx: Tx, claimed: Claimed, outcome: Outcome, verdict: Verdict) -> None:
+    """The endpoint goes first: disabling it touches all of its deliveries, also those that others are settling."""
+    is_hopeless = await queue.note_result(tx, claimed.project_id, is_success=outcome.is_success)
+    await queue.settle(tx, claimed, verdict)
+    if is_hopeless or verdict.disables_endpoint:
+        reason = "gone" if verdict.disables_endpoint else "failing"
+        if await queue.disable(tx, claimed, reason):
+            await publish_disabled(tx, claimed, reason)

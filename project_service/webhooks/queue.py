@@ -175,20 +175,15 @@ async def log_attempt(tx: Tx, claimed: Claimed, at: datetime, outcome: Outcome, 
     )
 
 
-async def note_success(tx: Tx, project_id: str) -> None:
-    await tx.execute(
-        "UPDATE webhook_endpoints SET failing_since = NULL WHERE project_id = $1 AND failing_since IS NOT NULL",
-        project_id,
-    )
-
-
-async def note_failure(tx: Tx, project_id: str) -> bool:
+async def note_result(tx: Tx, project_id: str, *, is_success: bool) -> bool:
     """Has this endpoint only failed for five days now?"""
     return bool(
         await tx.fetchval(
-            """UPDATE webhook_endpoints SET failing_since = coalesce(failing_since, now()) WHERE project_id = $1
-               RETURNING failing_since < now() - $2::interval""",
+            """UPDATE webhook_endpoints SET failing_since = CASE WHEN NOT $2 THEN coalesce(failing_since, now()) END
+               WHERE project_id = $1 AND NOT ($2 AND failing_since IS NULL)
+               RETURNING failing_since < now() - $3::interval""",
             project_id,
+            is_success,
             FAILING_TOO_LONG,
         )
     )

@@ -78,7 +78,7 @@ async def deliveries(db: Database, tenant: str, query: DeliveryQuery, before_id:
         query.project_id,
         query.status,
         before_id,
-        query.limit,
+        query.limit_and_one,
     )
     attempts = await _attempts(db, tenant, [row["id"] for row in rows])
     return [Delivery(**values(row), log=attempts[row["id"]]) for row in rows]

@@ -4,9 +4,9 @@ from typing import Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from project_service.fields import Id, Moment
+from project_service.fields import PROJECT_ID, Id, Moment
+from project_service.paging import PageQuery
 
-PROJECT_ID = "0192f0c1-1111-7c44-9f3e-1b2a4c5d6e7f"
 DELIVERY_ID = "0192f0c1-4444-7c44-9f3e-1b2a4c5d6e7f"
 CALL_ID = "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f"
 
@@ -38,15 +38,11 @@ class Delivery(BaseModel):
     log: list[Attempt]
 
 
-class DeliveryQuery(BaseModel):
+class DeliveryQuery(PageQuery):
     """Filters and page of the delivery log."""
-
-    model_config = ConfigDict(extra="forbid")
 
     project_id: Id | None = Field(None, alias="projectId")
     status: Status | None = None
-    limit: int = Field(20, ge=1, le=100)
-    cursor: str | None = Field(None, max_length=500)
 
 
 class DeliveryList(BaseModel):

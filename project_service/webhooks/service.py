@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 import orjson
 
 from project_service.errors import ProjectNotFoundError
+from project_service.paging import page_of
 from project_service.webhooks import queue, repository
 from project_service.webhooks.errors import DeliveryNotFoundError, WebhookNotSetError
 from project_service.webhooks.queue import Message
@@ -70,9 +71,8 @@ class Webhooks:
 
     async def deliveries(self, tenant: str, query: DeliveryQuery) -> tuple[list[Delivery], str | None]:
         """A page of the log, and the cursor of the next one."""
-        before = self.cursors.decode(query.cursor)[0] if query.cursor else None
-        found = await repository.deliveries(self.db, tenant, query, before)
-        return found, self.cursors.encode([found[-1].id]) if len(found) == query.limit else None
+        found = await repository.deliveries(self.db, tenant, query, query.position(self.cursors))
+        return page_of(found, query, self.cursors, lambda delivery: delivery.id)
 
     async def replay(self, tenant: str, delivery_id: str) -> None:
         """Send one delivery again. Raises DeliveryNotFoundError."""

@@ -1,5 +1,6 @@
 """What the public contract promises, over HTTP through the gateway."""
 
+import io
 import json
 from typing import Any
 
@@ -61,7 +62,7 @@ async def send(session: aiohttp.ClientSession, url: str, token: str | None, **re
         ({"data": b"{", "headers": {"Content-Type": "application/json"}}, 400, "malformed_json"),
         ({"data": b"[1]", "headers": {"Content-Type": "application/json"}}, 400, "malformed_json"),
         ({"data": b"number=1", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}, 415, None),
-        ({"data": b'"' + b"x" * 2_000_000 + b'"', "headers": {"Content-Type": "application/json"}}, 413, None),
+        ({"data": io.BytesIO(b'"' + b"x" * 2_000_000 + b'"'), "headers": {"Content-Type": "application/json"}}, 413, None),
         ({"json": {}}, 400, "invalid_request"),
         ({"json": {"number": "0151 12345", "projectId": UNKNOWN}}, 400, "invalid_request"),
         ({"json": {"number": "+12025550100", "projectId": UNKNOWN}}, 404, "project_not_found"),

@@ -79,6 +79,12 @@ _INVERT = re.compile(
     r"read|taken|given|chosen)\b))|'d|'re|'ve|'ll)\b(?P<rest>.*)$"
 )
 _FULL = {"'d": "would", "'re": "are", "'ve": "have", "'ll": "will"}
+_COMPARED = re.compile(
+    r"\bor (?:not|older|younger|more|less|over|under|above|later|so|any|anything|anyone|something|someone)\b"
+)
+_DIRECT_ORDER = re.compile(
+    r"(?:what|which|when|who|how|where|why) (?:is|are|do|does|did|would|can|will)\b", re.IGNORECASE
+)
 _PLAIN_KINDS = frozenset({"digits", "quantity", "date"})
 _GIVE = re.compile(
     r"^to (?:provide|give|tell|leave|state|share|spell)(?: (?:you|us|me))?\s+(?P<what>.+)$", re.IGNORECASE
@@ -99,7 +105,8 @@ _TAIL = re.compile(
     re.IGNORECASE,
 )
 _NOTHING = re.compile(
-    r"\banything else\b|^what (?:they|the \w+) (?:need|want|wish|would like|'d like)s?$|\bhow (you|we|i) (can|could|may)\b|\b(any|other|more|further|follow-?up) questions?\b|"
+    r"\banything else\b|^what (?:they|the \w+) (?:need|want|wish|would like|'d like)s?$|\bhow (you|we|i) (can|"
+    r"could|may)\b|\b(any|other|more|further|follow-?up) questions?\b|"
     r"\bone question\b|^(?:it|them|this|that|these|everything|help|information|info|details|all details|"
     r"permission|clarification|politely|again|back|not|care|care of.*)$",
     re.IGNORECASE,
@@ -135,20 +142,29 @@ def _slots_of_item(item: str) -> list[Slot]:
         return []
     if re.fullmatch(r"(?i)(?:best |preferred |desired )?(?:date|day) ?(?:/|-) ?time", bare):
         return [DAY, TIME]
-    given, done = _GIVE.match(bare), _DO.match(bare)
-    if given:
-        return _slots_of_item(given["what"])
-    if done:
-        return [_request_slot(done["what"], done["verb"])]
-    core = bare if _INDIRECT.match(bare) else _TAIL.sub("", bare)
-    known = next((slot for pattern, slot in _KNOWN if pattern.search(core)), None)
-    if known:
-        return [known]
-    if re.match(r"(?:what|which|when|who|how|where|why) (?:is|are|do|does|did|would|can|will)\b", bare, re.IGNORECASE):
-        return [question_slot(_question(bare))]
-    if _INDIRECT.match(bare):
-        return [_indirect_slot(bare)]
-    return [_noun_slot(core)] if len(core.split()) <= _MAX_ITEM_WORDS and re.search(r"[a-zA-Z]{2}", core) else []
+    given = _GIVE.match(bare)
+    slot = None if given else _slot_of(bare)
+    return _slots_of_item(given["what"]) if given else [slot] if slot else []
+
+
+def _slot_of(item: str) -> Slot | None:
+    """The one slot of a phrase: a request, a usual value, a question, or something with a name."""
+    request = _DO.match(item)
+    indirect = _INDIRECT.match(item)
+    core = item if indirect else _TAIL.sub("", item)
+    if request:
+        slot = _request_slot(request["what"], request["verb"])
+    elif known := next((slot for pattern, slot in _KNOWN if pattern.search(core)), None):
+        slot = known
+    elif _DIRECT_ORDER.match(item):
+        slot = question_slot(_question(item))
+    elif indirect:
+        slot = _indirect_slot(item)
+    elif len(core.split()) <= _MAX_ITEM_WORDS and re.search(r"[a-zA-Z]{2}", core):
+        slot = _noun_slot(core)
+    else:
+        return None
+    return slot
 
 
 def _request_slot(what: str, verb: str) -> Slot:
@@ -178,7 +194,11 @@ def _indirect_slot(clause: str) -> Slot:
     rest = to_callee(match["rest"])
     closed = link.startswith("whether") or link in {"if", "that"}
     kind: Kind = (
-        "yes_no" if closed and " or " not in rest else "quantity" if _QUANTITY_ITEM.search(clause.lower()) else "text"
+        "yes_no"
+        if closed and (" or " not in rest or _COMPARED.search(rest))
+        else "quantity"
+        if _QUANTITY_ITEM.search(clause.lower())
+        else "text"
     )
     question = _direct(link, rest, closed=closed)
     if link == "when":
@@ -189,7 +209,7 @@ def _indirect_slot(clause: str) -> Slot:
 def _with_options(slot: Slot) -> Slot:
     """`slot` as a choice when its question ends in two alternatives: "Do you want pickup or delivery?"."""
     offered = re.search(r"(\w+) or (?:an? |the )?(\w+)\??$", slot.question)
-    if slot.kind != "text" or not offered:
+    if slot.kind != "text" or not offered or _COMPARED.search(offered[0]):
         return slot
     return replace(slot, kind="choice", options=(offered[1], offered[2]))
 
@@ -211,7 +231,8 @@ def _direct(link: str, rest: str, *, closed: bool) -> str:
         auxiliary = _FULL.get(inverted["aux"], inverted["aux"])
         return _question(f"{wh} {auxiliary} {inverted['subject']}{inverted['rest']}")
     if re.match(
-        r"you (?:still |also |already |really |ever )?(?:want|need|like|know|prefer|have|agree|own|use|live|work|plan|remember|feel|think|wish|rate|"
+        r"you (?:still |also |already |really |ever )?(?:want|need|like|know|prefer|have|agree|own|use|live|"
+        r"work|plan|remember|feel|think|wish|rate|"
         r"smoke|accept|take|rent)\b",
         clause,
     ):
@@ -229,7 +250,9 @@ def question_slot(question: str) -> Slot:
     known = next((slot for pattern, slot in _DIRECT if pattern.search(text)), None)
     if known:
         return Slot(known.key, known.kind, text, known.label)
-    closed = re.match(rf"(?:so |and )?(?:{_AUXILIARY})\b", text.lower()) and not re.search(r"\bor\b(?! not)", text)
+    closed = re.match(rf"(?:so |and )?(?:{_AUXILIARY})\b", text.lower()) and (
+        " or " not in text or _COMPARED.search(text)
+    )
     kind: Kind = (
         "yes_no"
         if closed

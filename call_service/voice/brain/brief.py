@@ -99,7 +99,7 @@ _DUTY_OUT = re.compile(
 _OUTBOUND = re.compile(
     r"\b(outbound|you(?:'re| are| will be) (?:calling|phoning|contacting)|you (?:call|phone|conduct)\b|survey|"
     r"questionnaire|leads?\b|follow(?:ing)?[- ]up|(?:make|making|place|placing) (?:\w+ )?calls|this call is to|"
-    r"call (?:the |our |these )?(?:people|them|customer|patient|client|member|tenant|guest|lead)s?)\b",
+    r"call (?:the |our |these )?(?:people|customer|patient|client|member|tenant|guest|lead)s?)\b",
     re.IGNORECASE,
 )
 _ANSWER_CONDITION = re.compile(
@@ -113,7 +113,8 @@ _NEGATIVE = re.compile(
     re.IGNORECASE,
 )
 _INBOUND = re.compile(
-    r"\b(callers?|receptionist|answer\w* (?:the |our |incoming )*(?:phones?|calls?|line)|inbound|incoming|front desk|host(?:ess)?|"
+    r"\b(callers?|receptionist|answer\w* (?:the |our |incoming )*(?:phones?|calls?|line)|inbound|incoming|"
+    r"front desk|host(?:ess)?|"
     r"order[- ]taker|calls (?:in|us)|someone calls|book (?:an? |the )?(?:appointment|table)s?|reservations?)\b",
     re.IGNORECASE,
 )
@@ -269,7 +270,7 @@ class _Reader:
             self.closing = self.closing or quoted
         elif questions:
             self._collect([question_slot(found) for found in questions], always=always)
-        elif text.endswith("?") and not is_order(text):
+        elif text.endswith("?") and not _STRONG.match(bare):
             self._collect([question_slot(_LABEL.sub("", text))], always=always)
         elif not _PROHIBITION.match(text):
             for clause in clauses(text):
@@ -312,7 +313,7 @@ class _Reader:
 
 
 def _is_outbound(instructions: str, reader: _Reader) -> bool:
-    """Does the agent call people? If nothing says so, a purpose or a yes-or-no question does, where no caller is named."""
+    """Does the agent call people? Its words say so, or it has a purpose or a question and no caller is named."""
     if _OUTBOUND.search(instructions):
         return True
     asks = any(slot.kind == "yes_no" for slot in reader.slots.values())

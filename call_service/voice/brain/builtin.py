@@ -24,7 +24,7 @@ class BuiltinBrain:
 
 
 class BuiltinConversation:
-    """One call. An answer takes about a millisecond; the instructions are read in a thread, long ones take a hundred."""
+    """One call. An answer takes about a millisecond; long instructions take a hundred, so a thread reads them."""
 
     def __init__(self, profile: AgentProfile) -> None:
         self._profile = profile

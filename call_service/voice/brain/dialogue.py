@@ -66,6 +66,7 @@ class Dialogue:
         self._to_pass_on = ""
         self._passed_on: list[str] = []
         self._last_said: list[Say] = []
+        self._last_offer = _MORE
         self._turns = self._idle = self._confirmations = 0
         self._ended = False
 
@@ -250,6 +251,7 @@ class Dialogue:
         if is_refusal(heard):
             self._form.skip(self._asked)
         if is_refusal(heard) or self._form.miss(self._asked):
+            self._idle = 0  # the next question is a new chance; there are only so many
             return [Say("No problem, we can leave that open."), *self._lead()]
         return [_MISHEARD, *self._lead()]
 
@@ -269,6 +271,7 @@ class Dialogue:
             return self._close()
         if purpose:
             self._awaits = _Awaits.MORE
+            self._last_offer = _ANY_QUESTIONS
             return [*purpose, _ANY_QUESTIONS]
         return self._offer_more()
 
@@ -293,7 +296,7 @@ class Dialogue:
             self._offered_booking = True
             self._awaits = _Awaits.BOOKING
             return [_TABLE if self._form.has(PEOPLE.key) else _APPOINTMENT]
-        self._awaits = _Awaits.MORE
+        self._awaits, self._last_offer = _Awaits.MORE, _MORE
         return [_MORE]
 
     def _noted(self) -> list[BrainOutput]:
@@ -311,7 +314,7 @@ class Dialogue:
             case _Awaits.CHANGE:
                 return [_CHANGE]
             case _Awaits.MORE:
-                return [_MORE]
+                return [self._last_offer]
             case _ if self._brief.is_outbound and (self._collecting or not self._told_purpose):
                 return self._lead()
             case _:

@@ -53,7 +53,7 @@ _PATTERNS = {
 _INTENTS = {intent: re.compile(pattern) for intent, pattern in _PATTERNS.items()}
 _GOODBYE = re.compile(
     r"\b(good ?bye|bye( bye)?|talk to you (later|soon)|see you|have a (nice|good|great|lovely) (day|evening|"
-    r"night|weekend|one|time)|take care|good night|hang(ing)? up|gotta go|got to go|have to go)\b"
+    r"night|weekend|one|time)|take care|good night|hanging up|gotta go|got to go|have to go)\b"
 )
 _THAT_IS_ALL = re.compile(
     r"\b(that's|that is|that'll be|that will be|that would be|that was) (all|it|everything)\b|\bnothing (else|"
@@ -66,7 +66,8 @@ _GREETING = re.compile(
     r"yes|yeah|there|anybody|you|are|speaking|this is|allo|who) ?)+$"
 )
 _BOOK = re.compile(
-    r"\b(appointment|book(ing)?|reserv(e|ation)|(re)?schedul(e|ing)|another (day|date)|table for|come in|check ?up|make a date|see (the|a) "
+    r"\b(appointment|book(ing)?|reserv(e|ation)|(re)?schedul(e|ing)|another (day|date)|table for|come in|check "
+    r"?up|make a date|see (the|a) "
     r"(doctor|dentist))\b"
 )
 _TABLE = re.compile(r"\b(table|reserv(e|ation))\b")

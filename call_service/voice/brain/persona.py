@@ -27,7 +27,8 @@ _ROLE = re.compile(
 _FOR = re.compile(
     rf"(?:{_ROLES}s?|(?i:\b(?:working|work|works|calling|call|answer\w*|phone calls|calls|on behalf|line|desk|"
     rf"survey|questionnaire|volunteer|employed))|"
-    rf"(?i:calling)(?: [A-Z][a-z'-]+){{1,3}}|{_SELF} [A-Z][a-z'-]+),? (?i:of|for|at|from|with|on behalf of|by|to) (?:(?i:the|our|a|an) )?{_BUSINESS}"
+    rf"(?i:calling)(?: [A-Z][a-z'-]+){{1,3}}|{_SELF} [A-Z][a-z'-]+),? (?i:of|for|at|from|with|on behalf of|by|"
+    rf"to) (?:(?i:the|our|a|an) )?{_BUSINESS}"
 )
 _LOWER_FOR = re.compile(
     rf"\b{_ROLES} (?:of|for|at|from) (?:the )?(?P<business>[a-z][\w' &-]{{2,40}}?)(?=[.,;!]|$| and you| who | that )"

@@ -3,15 +3,13 @@
 from datetime import timedelta
 
 import hibari
-import structlog
 from cachetools import LRUCache
-from hibari.voices import voice_path
 
 from call_service.carriers.port import SAMPLE_RATE
 from call_service.voice.engines.pcm import Floats, to_pcm, trim_silence
 from call_service.voice.engines.spoken import spoken
 from call_service.voice.engines.thread import EngineThread
-from call_service.voice.engines.voices import CATALOGUE, DEFAULT_VOICE, Voice
+from call_service.voice.engines.voices import DEFAULT_VOICE, PACE
 from call_service.voice.ports import EngineError
 
 # The model begins with a third of a second of silence, which callers would hear as slowness.
@@ -19,17 +17,15 @@ LEAD_IN_MS = 20
 LEAD_OUT_MS = 160
 CACHE_BYTES = 16 * 1024 * 1024
 
-log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
-
 
 class HibariSynthesizer:
     """A `Synthesizer`. Loading takes about half a second: construct it off the event loop.
 
-    A voice whose model file is not installed speaks as the default one: nothing is ever downloaded during a call.
+    An unknown voice speaks as the default one: a call in the wrong voice is better than none.
     """
 
     def __init__(self, *, max_waiting: int = 64, time_out: timedelta = timedelta(seconds=8)) -> None:
-        self._models = {DEFAULT_VOICE: hibari.Hibari(DEFAULT_VOICE)}
+        self._model = hibari.Hibari()
         self._cache: LRUCache[tuple[str, str], bytes] = LRUCache(CACHE_BYTES, getsizeof=len)
         self._thread = EngineThread("tts", max_waiting=max_waiting, time_out=time_out)
 
@@ -48,24 +44,12 @@ class HibariSynthesizer:
         return pcm
 
     def _synthesize(self, text: str, voice_id: str) -> bytes:
-        voice = CATALOGUE.get(voice_id, CATALOGUE[DEFAULT_VOICE])
-        samples: Floats = self._model(voice)(spoken(text), speed=voice.speed)
+        samples: Floats = self._model(spoken(text), speed=PACE.get(voice_id, PACE[DEFAULT_VOICE]))
         samples = trim_silence(samples, hibari.SAMPLE_RATE, lead_in_ms=LEAD_IN_MS)
         if not len(samples):
             raise EngineError("tts", "the text holds nothing that can be spoken")
         return to_pcm(samples, hibari.SAMPLE_RATE, SAMPLE_RATE) + bytes(2 * SAMPLE_RATE * LEAD_OUT_MS // 1000)
 
-    def _model(self, voice: Voice) -> hibari.Hibari:
-        if voice.model not in self._models:
-            try:
-                path = voice_path(voice.model, download_missing=False)
-            except FileNotFoundError:
-                log.warning("voice_not_installed", voice_id=voice.voice_id, instead=DEFAULT_VOICE)
-                self._models[voice.model] = self._models[DEFAULT_VOICE]
-            else:
-                self._models[voice.model] = hibari.Hibari(voice.model, model=path)
-        return self._models[voice.model]
-
     def close(self) -> None:
-        """Stop the thread; the models are freed with the object."""
+        """Stop the thread; the model is freed with the object."""
         self._thread.close()

@@ -125,6 +125,16 @@ async def test_an_answer_that_breaks_off_is_never_ended_as_if_whole(
         await stack.raw(request.encode())
 
 
+async def test_an_answer_that_breaks_off_counts_as_a_failure_of_ours(start: Any, raw_service: Any) -> None:
+    """The status line said 200; the log and the metrics say what became of it."""
+    stack = await start(call_url=await raw_service(b"HTTP/1.1 200 OK\r\nContent-Length: 999999\r\n\r\nhalf"))
+    async with stack.client.get("/call/1/recording", headers=stack.auth()) as answer:
+        with pytest.raises(aiohttp.ClientError):
+            await answer.read()
+    async with stack.client.get("/metrics") as answer:
+        assert 'method="GET",route="/call/…",status="502"' in await answer.text()
+
+
 async def test_a_small_answer_that_breaks_off_is_502(start: Any, raw_service: Any) -> None:
     stack = await start(call_url=await raw_service(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf"))
     async with stack.client.get("/call", headers=stack.auth()) as answer:

@@ -197,8 +197,7 @@ async def test_a_client_that_leaves_ends_the_services_work(stack: Any, is_answer
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
         if is_answering:
             await response.prepare(request)
-        while request.transport is not None and not request.transport.is_closing():
-            await asyncio.sleep(0.01)
+        await eventually(lambda: request.transport is None)
         is_over.set()
         return response
 

@@ -247,6 +247,36 @@ async def test_410_disables_the_endpoint_until_it_is_registered_again(
 
 
 @pytest.mark.usefixtures("worker")
+async def test_ten_410s_at_once_are_all_settled(
+    endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database
+) -> None:
+    together = asyncio.Barrier(10)
+
+    async def gone(_request: web.Request) -> web.Response:
+        await together.wait()
+        return web.Response(status=410)
+
+    receiver.reply = gone
+    await publish(bus, *(endpoint.event("call.queued") for _ in range(10)))
+    await eventually(attempted(db, 10))
+    assert await has_counts(db, parked=10)()
+    assert await db.fetchval("SELECT count(*) FROM outbox WHERE type = 'webhook.disabled'") == 1
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_success_ends_the_failing_days(
+    endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database
+) -> None:
+    receiver.replies = [answering(500)]
+    await publish(bus, endpoint.event("call.queued"))
+    await eventually(attempted(db, 1))
+    assert await db.fetchval("SELECT failing_since FROM webhook_endpoints") is not None
+    await skip_delays(db)
+    await eventually(has_counts(db, delivered=1))
+    assert await db.fetchval("SELECT failing_since FROM webhook_endpoints") is None
+
+
+@pytest.mark.usefixtures("worker")
 async def test_five_failing_days_disable_the_endpoint(
     endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database
 ) -> None:
@@ -354,6 +384,7 @@ async def test_the_log_pages_newest_first(endpoint: Endpoint, bus: InMemoryBus, 
     _, second = await user("GET", f"/webhook/deliveries?limit=2&cursor={first['next_cursor']}")
     ids = [delivery["id"] for delivery in first["data"] + second["data"]]
     assert (len(ids), ids) == (3, sorted(ids, reverse=True))
+    assert second["next_cursor"] is None
 
 
 @pytest.mark.usefixtures("worker")

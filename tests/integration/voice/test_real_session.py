@@ -112,4 +112,7 @@ async def test_a_call_is_held_and_its_recording_says_the_same(engines: Engines, 
         for turn in turns:
             pcm = track[16 * max(0, turn.start_ms - 3 * FRAME_MS) : 16 * (turn.end_ms + 3 * FRAME_MS)]
             again = await engines.recognizer.recognize(pcm)
-            assert jiwer.wer(words(turn.text), words(again)) <= 0.34, (turn.text, again)
+            if turn.interrupted:  # where it was cut is estimated from the time it was heard
+                assert abs(len(again.split()) - len(turn.text.split())) <= 3, (turn.text, again)
+            else:
+                assert jiwer.wer(words(turn.text), words(again)) <= 0.34, (turn.text, again)

@@ -48,8 +48,8 @@ A: A consultation is $120 without insurance.
 
 If the caller wants an appointment, collect full name, date of birth and reason for the visit."""
 PIZZA = (
-    "hey!! u are the order taker at Tony's Pizza :) we sell Margherita (10 dollars) and Veggie (11 dollars). delivery is "
-    "free over $20!!! ask what they would like to order, pickup or delivery, their address and phone number"
+    "hey!! u are the order taker at Tony's Pizza :) we sell Margherita (10 dollars) and Veggie (11 dollars). delivery "
+    "is free over $20!!! ask what they would like to order, pickup or delivery, their address and phone number"
 )
 ODD_FORMAT = """***SYSTEM***
 <role>AI phone agent</role>
@@ -77,8 +77,28 @@ Questions to ask:
 2. Are you already working with an agent?
 
 If they are not interested, thank them for their time and end the call."""
+CLAIMS = """# Identity
+You are Alex, a claims intake specialist at Harbor Insurance.
+# Task
+1. Greet the caller and verify their full name and policy number.
+2. Ask what happened and when it happened.
+3. Ask if anyone was injured.
+4. Tell the caller that an adjuster will call them back within 2 business days.
+# Guardrails
+- Do not give legal advice."""
+DONATIONS = (
+    "I want you to call people and ask them if they'd like to donate to the Red Cross. If yes, take their name and "
+    "email. If no, thank them."
+)
+SCREENING = (
+    "Conduct a phone screening for the warehouse job at Delta Logistics. Questions: Are you 18 or older? How many "
+    "years of experience do you have? The pay is 22 dollars an hour."
+)
 NICE = "Be nice"
-EVERY_TEXT = (DENTIST, DEBT, RESTAURANT, SURVEY, DELIVERY, CLINIC, PIZZA, ODD_FORMAT, REMINDER, LEADS, NICE, " \n ", "")
+EVERY_TEXT = (
+    DENTIST, DEBT, RESTAURANT, SURVEY, DELIVERY, CLINIC, PIZZA, ODD_FORMAT, REMINDER, LEADS, CLAIMS, DONATIONS,
+    SCREENING, NICE, " \n ", "",
+)  # fmt: skip
 
 
 @dataclass
@@ -240,6 +260,32 @@ async def call(instructions: str, lines: list[str], first_message: str | None = 
             id="questions in a numbered list",
         ),
         pytest.param(
+            CLAIMS,
+            ["my car was hit", "Lee Ray", "A B 1 2 3", "a truck hit it", "yesterday", "last monday", "no", "yes", "no"],
+            {
+                "name": "Lee Ray",
+                "policy_number": "A B 1 2 3",
+                "happened": "a truck hit it",
+                "day": "Monday",
+                "anyone_injured": "no",
+                "confirmed": "yes",
+            },
+            id="inbound claims with numbered steps",
+        ),
+        pytest.param(DONATIONS, ["no"], {"like_donate_red_cross": "no"}, id="a no ends it"),
+        pytest.param(
+            DONATIONS,
+            ["yes", "Kim", "kim at mail dot com", "right"],
+            {"like_donate_red_cross": "yes", "name": "Kim", "email": "kim@mail.com", "confirmed": "yes"},
+            id="a yes asks for more",
+        ),
+        pytest.param(
+            SCREENING,
+            ["what is the pay", "yes I am", "about four years", "yes"],
+            {"18_older": "yes", "many_years_of_experience": "4", "confirmed": "yes"},
+            id="questions in prose",
+        ),
+        pytest.param(
             NICE,
             ["I would like to make an appointment", "My name is Anna Miller", "Thursday at 3 pm", "Yes", "Thanks, bye"],
             {"name": "Anna Miller", "day": "Thursday", "time": "15:00", "confirmed": "yes"},
@@ -365,3 +411,33 @@ async def test_silence_asks_once_and_then_hangs_up() -> None:
     conversation = BuiltinBrain().converse(profile(NICE))
     assert [output async for output in conversation.silence(1)] == [Say("Are you still there?", "yes_no")]
     assert [output async for output in conversation.silence(2)][-1] == EndCall()
+
+
+_ANSWERS = (
+    ("is that right", "Yes, that is right."),
+    ("name", "My name is Anna Miller."),
+    ("day and time", "Thursday at three in the afternoon."),
+    ("phone number", "five five five, zero one zero zero"),
+    ("how many people", "For two people."),
+    (" day", "Thursday, please."),
+    ("anything else", "No, that is all. Thank you, goodbye."),
+    ("help you?", "Hi, I would like to make an appointment, please."),
+)
+
+
+@pytest.mark.parametrize("instructions", EVERY_TEXT)
+async def test_a_callee_who_answers_by_keywords_gets_through_any_call(instructions: str) -> None:
+    """The simulated callee hears keywords and else says "Yes, please."."""
+    conversation = BuiltinBrain().converse(profile(instructions))
+    heard = Heard()
+    heard.add([output async for output in conversation.opening()])
+    line = "Hello?"
+    for _ in range(20):
+        before = len(heard.said)
+        heard.add(await answer(conversation, line))
+        if heard.ended:
+            break
+        said = " ".join(heard.said[before:]).lower()
+        line = next((answer for keyword, answer in _ANSWERS if keyword in said), "Yes, please.")
+    assert heard.ended
+    assert max(heard.said.count(sentence) for sentence in heard.said if sentence.endswith("?")) <= 3

@@ -1,7 +1,9 @@
 """Cutting streamed text into sentences, guessing the answer they expect, and the control convention."""
 
+from itertools import pairwise
+
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from call_service.llm import ToolCall
@@ -15,7 +17,7 @@ from call_service.voice.ports import Collected, EndCall
     ("text", "sentences"),
     [
         ("Hello. How are you? Fine!", ["Hello.", "How are you?", "Fine!"]),
-        ("This is Dr. Smith of St. Mary. It costs $4.50 today.", ["This is Dr. Smith of St. Mary.", "It costs $4.50 today."]),
+        ("Dr. Smith of St. Mary. It costs $4.50 today.", ["Dr. Smith of St. Mary.", "It costs $4.50 today."]),
         ("Well... maybe. Wait... Yes.", ["Well... maybe.", "Wait...", "Yes."]),
         ("1. First one. 2. Second one.", ["1. First one.", "2. Second one."]),
         ("See you at 3 p.m. on Monday.", ["See you at 3 p.m. on Monday."]),
@@ -31,6 +33,7 @@ def test_sentences(text: str, sentences: list[str]) -> None:
     assert split_sentences(text) == sentences
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.text(max_size=200), st.integers(1, 7))
 def test_pieces_do_not_change_the_words(text: str, size: int) -> None:
     buffer = SentenceBuffer()
@@ -61,15 +64,18 @@ def test_expected_answers(sentence: str, expects: str) -> None:
     assert guess_expects(sentence) == expects
 
 
+@settings(deadline=None)  # the machine may be busy
 @given(st.integers(1, 60), st.integers(1, 60))
 def test_markers_are_found_however_they_are_cut(first: int, second: int) -> None:
     text = "Bye [now]. [[collect Full Name = Anna B.]][[end_call]]"
     cuts = sorted({0, min(first, len(text)), min(second, len(text)), len(text)})
     markers = MarkerFilter()
-    spoken, commands = "", []
-    for start, end in zip(cuts, cuts[1:], strict=False):
+    spoken = ""
+    commands: list[Collected | EndCall] = []
+    for start, end in pairwise(cuts):
         said, found = markers.push(text[start:end])
-        spoken, commands = spoken + said, commands + found
+        spoken += said
+        commands += found
     assert spoken + markers.flush() == "Bye [now]. "
     assert commands == [Collected("full_name", "Anna B."), EndCall()]
 

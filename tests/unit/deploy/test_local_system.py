@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from deploy.local import rabbitmq, system
+from deploy.local.databases import dsn_for
+from deploy.local.keeper import pause_before_restart
 from deploy.local.keys import secret
-from deploy.local.postgres import dsn_for
-from deploy.local.stack import pause_before_restart
 
 
 def test_a_restart_waits_ever_longer_up_to_a_limit() -> None:
