@@ -39,7 +39,7 @@ async def prepare(admin_dsn: str, secrets: Path, report: Report = say) -> dict[s
     except asyncpg.InsufficientPrivilegeError:
         report("This Postgres user may not create roles or databases: the services share its rights and its database.")
         return dict.fromkeys(ROLES, admin_dsn)
-    except (OSError, asyncpg.PostgresError) as error:
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise StartError(f"Postgres at {urlsplit(admin_dsn).hostname} cannot be used: {error}.") from error
 
 
