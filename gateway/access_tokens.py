@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import jwt
@@ -15,6 +15,7 @@ from shared.tokens import Principal
 
 MAX_LENGTH = 4096
 TYPE = "at+jwt"
+CLOCK_LEEWAY = timedelta(seconds=5)  # machines whose clocks differ
 REQUIRED_CLAIMS = ["iss", "aud", "sub", "sid", "exp", "jti"]
 # Longer than an access token lives (2 h), so that a revoked session is remembered until its tokens are over.
 REVOKED_SECONDS = 3 * 3600
@@ -87,6 +88,7 @@ class AccessTokens:
             algorithms=[ALGORITHM],
             issuer=self._issuer,
             audience=self._audience,
+            leeway=CLOCK_LEEWAY,
             options={"require": REQUIRED_CLAIMS},
         )
 

@@ -26,7 +26,7 @@ async def _repeat(work: Callable[[], Awaitable[bool]], seconds: float) -> None:
     failures = 0
     while True:
         failures = 0 if await _succeeds(work) else failures + 1
-        await asyncio.sleep(backoff_seconds(failures, cap=seconds) if failures else seconds)
+        await asyncio.sleep(backoff_seconds(failures, base=0.2, cap=min(seconds, 2)) if failures else seconds)
 
 
 async def _succeeds(work: Callable[[], Awaitable[bool]]) -> bool:

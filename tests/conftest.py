@@ -6,12 +6,17 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
+import hypothesis
 import pytest
 
 from deploy.local.databases import dsn_for
 from deploy.local.postgres import start_postgres
 from deploy.local.rabbitmq import start_rabbitmq
 from deploy.local.unit import Running
+
+# A test machine is shared and has a time limit for each test; an example has none of its own.
+hypothesis.settings.register_profile("no deadline", deadline=None)
+hypothesis.settings.load_profile("no deadline")
 
 
 def _stop(programs: list[Running]) -> None:

@@ -39,6 +39,11 @@ _FLAG_WORDS = {
     "callback": frozenset({"callback", "back"}),
     "wrong_number": frozenset({"wrong"}),
 }
+# A bare name or number is the callee's own: "the dog's name" and "the policy number" are other things.
+_OWN = {
+    "name": frozenset({"name", "full", "first", "last", "family", "own"}),
+    "number": frozenset({"number", "contact", "callback", "own"}),
+}
 _MIN_OVERLAP = 0.5
 
 
@@ -89,7 +94,7 @@ def _collected(question: Question, facts: CallFacts) -> Iterator[str]:
     named = [
         (len(terms), value)
         for key, value in facts.data.items()
-        if (terms := _terms(key.replace("_", " "))) and terms <= asked
+        if (terms := _terms(key.replace("_", " "))) and terms <= asked and not _is_anothers(terms, asked)
     ]
     yield from (facts.data[key] for key in flags if key in facts.data)
     yield from (value for _, value in sorted(named, key=lambda found: -found[0]))
@@ -101,8 +106,15 @@ def _replies(question: Question, turns: Sequence[Turn]) -> Iterator[str]:
     pairs = [(turn, reply) for turn, reply in pairwise(turns) if turn.role == "agent" and reply.role == "user"]
     for turn, reply in reversed(pairs):
         about = _terms(_last_question(turn.text))
-        if about and asked and len(about & asked) / min(len(about), len(asked)) >= _MIN_OVERLAP:
+        common = about & asked
+        if common and len(common) / min(len(about), len(asked)) >= _MIN_OVERLAP and not _is_anothers(common, asked):
             yield reply.text
+
+
+def _is_anothers(common: set[str], asked: set[str]) -> bool:
+    """Is the question about somebody else's name or number, when that word is all the evidence shares with it?"""
+    [word, *more] = common
+    return not more and word in _OWN and not asked <= _OWN[word]
 
 
 def _last_question(text: str) -> str:
@@ -128,7 +140,6 @@ def _options_in(question: Question, text: str) -> list[str]:
 
 
 def _terms(text: str) -> set[str]:
-    kept = (
-        _SAME.get(word, word) for word in words(text.replace("e-mail", "email")) if _SAME.get(word, word) not in _STOP
-    )
+    spoken = words(re.sub(r"['’]s\b", "", text.replace("e-mail", "email")))
+    kept = (word for given in spoken if (word := _SAME.get(given, given)) not in _STOP)
     return {term.removesuffix("s") if len(term) > 3 else term for term in kept}

@@ -1,14 +1,12 @@
 """Call recording: a stereo WAV, 8 kHz, 16 bit, the callee left and the agent right, aligned frame by frame.
 
 Frames are gathered into chunks of a second and more, written in a thread, one at a time. The header is right after each
-chunk, so the `.part` file of a killed process is a playable recording; `recover` gives it its name.
+chunk, so the `.part` file of a killed process is a playable recording.
 """
 
 import asyncio
 import struct
-import time
 from array import array
-from datetime import timedelta
 from pathlib import Path
 from typing import BinaryIO
 
@@ -138,10 +136,3 @@ class Recorder:
     @property
     def _part(self) -> Path:
         return self._path.with_name(self._path.name + PART)
-
-
-def recover(directory: Path, *, untouched_for: timedelta = timedelta(minutes=1)) -> list[Path]:
-    """Give the recordings of killed processes their names; files still being written are left alone. Blocks."""
-    before = time.time() - untouched_for.total_seconds()
-    abandoned = [part for part in directory.rglob(f"*{PART}") if part.stat().st_mtime <= before]
-    return [part.replace(part.with_suffix("")) for part in abandoned]

@@ -21,9 +21,9 @@ AGENT = (
     "Confirm it before you say goodbye."
 )
 QUESTIONS = [
-    {"question": "Was an appointment made?", "type": "Boolean"},
+    {"question": "Did the caller confirm the appointment?", "type": "Boolean"},
     {"question": "What is the caller's name?", "type": "Text"},
-    {"question": "Which day was agreed?", "type": "Text"},
+    {"question": "Which day would suit the caller?", "type": "Text"},
 ]
 AREA_CODES = ("202", "206", "212", "303", "312", "404", "415", "503", "512", "617", "702", "808")
 NUMBER_TRIES = 20

@@ -59,6 +59,8 @@ async def test_clear_evidence_gives_the_answer(asked: Question, answer: str | in
 @pytest.mark.parametrize(
     ("asked", "reason"),
     [
+        (question("What is the name of the caller's dog?", "Text"), "The call does not say."),
+        (question("What is the order number?", "Text"), "The call does not say."),
         (question("Does the customer own a car?", "Boolean"), "The call does not say."),
         (question("How many children do they have?", "Number"), "The call does not say."),
         (question("What is their e-mail?", "Text"), "The call does not say."),

@@ -1,18 +1,17 @@
 """Recordings: aligned, bounded, whole after a crash."""
 
 import asyncio
-import os
 import wave
 from array import array
 from collections.abc import Callable
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from call_service.carriers.port import FRAME_SAMPLES
+from call_service.recordings import RecordingStore
 from call_service.voice import recorder as module
-from call_service.voice.recorder import Recorder, recover
+from call_service.voice.recorder import Recorder
 
 
 def frame(value: int) -> bytes:
@@ -70,10 +69,7 @@ async def test_what_a_killed_process_leaves_is_a_recording(tmp_path: Path) -> No
         recorder.agent(frame(number))
     await until(lambda: part.exists() and part.stat().st_size > 1000)
     assert read(part)[0] == list(range(1, 51))
-    assert recover(tmp_path) == []
-    os.utime(part, (0, 0))
-    (tmp_path / "done.wav").touch()
-    assert recover(tmp_path, untouched_for=timedelta(hours=1)) == [tmp_path / "a.wav"]
+    assert RecordingStore(tmp_path).finished("a") == "a.wav"
     assert not part.exists()
     assert recorder._file
     recorder._file.close()
