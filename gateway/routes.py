@@ -35,6 +35,7 @@ ROUTES = (
     Route("/agent", "project"),
     Route("/voices", "project"),
     Route("/voices/{voice_id}/preview.wav", "project", auth="none"),
+    Route("/voices/{voice_id}/preview.wav", "project", auth="none"),
     Route("/phone-number", "project"),
     Route("/webhook", "project"),
     Route("/hubspot", "project"),

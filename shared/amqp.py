@@ -242,8 +242,7 @@ async def _open(url: str, purpose: str, patience_seconds: float) -> AbstractRobu
                 )
     except _FAILURES as error:
         place = f"{URL(url).host}:{URL(url).port}"
-        # The cause stays out: its text may quote the URL with the password.
-        raise BrokerUnavailableError(f"RabbitMQ at {place} can't be used: {type(error).__name__}.") from None
+        raise BrokerUnavailableError(f"RabbitMQ at {place} can't be used: {type(error).__name__}.") from error
     return connection
 
 

@@ -140,6 +140,6 @@ def _options_in(question: Question, text: str) -> list[str]:
 
 
 def _terms(text: str) -> set[str]:
-    spoken = words(re.sub(r"['’]s\b", "", text.replace("e-mail", "email")))
+    spoken = words(re.sub(r"'s\b", "", text.replace("e-mail", "email")))
     kept = (word for given in spoken if (word := _SAME.get(given, given)) not in _STOP)
     return {term.removesuffix("s") if len(term) > 3 else term for term in kept}

@@ -2,9 +2,11 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import suppress
 
 import aio_pika
 import pytest
+from aio_pika.exceptions import ChannelNotFoundEntity
 
 from shared.amqp import AmqpBus
 from shared.bus import BrokerUnavailableError, EventBus
@@ -22,11 +24,17 @@ def _at_once(failures: int) -> float:
 
 
 class Harness:
-    """A bus, and a way to look into its dead letters."""
+    """A bus, and ways to look into its queues."""
 
-    def __init__(self, bus: EventBus, dead_letters: Callable[[str], Awaitable[list[Event]]]) -> None:
+    def __init__(
+        self,
+        bus: EventBus,
+        dead_letters: Callable[[str], Awaitable[list[Event]]],
+        has_queue: Callable[[str], Awaitable[bool]],
+    ) -> None:
         self.bus = bus
         self.dead_letters = dead_letters
+        self.has_queue = has_queue
 
     async def publish(self, *events: Event) -> None:
         assert await self.bus.publish_many(events, 10) == {event.id for event in events}
@@ -40,7 +48,10 @@ async def harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
         async def dead_in_memory(queue: str) -> list[Event]:
             return memory.dead_letters(queue)
 
-        yield Harness(memory, dead_in_memory)
+        async def is_in_memory(queue: str) -> bool:
+            return queue in memory._queues
+
+        yield Harness(memory, dead_in_memory, is_in_memory)
         await memory.close()
         return
     url = request.getfixturevalue("rabbitmq_server")
@@ -56,7 +67,14 @@ async def harness(request: pytest.FixtureRequest) -> AsyncIterator[Harness]:
                 dead[queue].append(Event.from_bytes(message.body))
             return dead[queue]
 
-        yield Harness(bus, dead_in_rabbitmq)
+        async def is_in_rabbitmq(queue: str) -> bool:
+            async with connection.channel() as probe:
+                with suppress(ChannelNotFoundEntity):
+                    await probe.declare_queue(prefix + queue, passive=True)
+                    return True
+            return False
+
+        yield Harness(bus, dead_in_rabbitmq, is_in_rabbitmq)
         await bus.close()
         for name in QUEUES:
             await channel.queue_delete(prefix + name)
@@ -129,15 +147,32 @@ async def test_a_queue_keeps_events_while_nobody_is_subscribed(harness: Harness)
 
 
 async def test_a_failed_event_comes_again(harness: Harness) -> None:
+    attempts: list[str] = []
+
+    async def fail_twice(event: Event) -> None:
+        attempts.append(event.id)
+        if len(attempts) < 3:
+            raise RuntimeError("told to fail")
+
+    await harness.bus.subscribe("first", ["call.*"], fail_twice)
+    await harness.publish(make_event())
+    await eventually(lambda: len(attempts) == 3)
+    assert await harness.dead_letters("first") == []
+
+
+async def test_an_expiring_queue_is_gone_some_time_after_its_subscription(harness: Harness) -> None:
     collector = Collector()
     event = make_event()
-    collector.failing.add(event.id)
-    await harness.bus.subscribe("first", ["call.*"], collector)
+    subscription = await harness.bus.subscribe("first", ["call.*"], collector, expires_seconds=1)
     await harness.publish(event)
-    await eventually(lambda: len(collector.events) == 2)
-    collector.failing.clear()
-    await eventually(lambda: len(collector.events) == 3)
-    assert await harness.dead_letters("first") == []
+    await eventually(collector.has(event))
+    await subscription.close()
+
+    async def is_gone() -> bool:
+        return not await harness.has_queue("first")
+
+    await eventually(is_gone)
+    await harness.publish(make_event())
 
 
 async def test_an_event_that_always_fails_ends_as_a_dead_letter(harness: Harness) -> None:

@@ -53,7 +53,7 @@ async def test_a_user_without_such_rights_serves_all_services(admin: str, tmp_pa
 
 async def test_a_role_of_another_installation_is_not_taken_over(admin: str, tmp_path: Path) -> None:
     await prepare(admin, tmp_path / "secrets")
-    with pytest.raises(StartError, match='password authentication failed for user "auth".*drop that role there'):
+    with pytest.raises(StartError, match=r'password authentication failed for user "auth".*drop that role there'):
         await prepare(admin, tmp_path / "other secrets")
 
 

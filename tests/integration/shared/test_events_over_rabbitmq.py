@@ -86,6 +86,8 @@ async def test_nothing_is_lost_when_the_broker_stops_and_starts_again(
             await eventually(lambda: len(added) > while_away + 100)
             with pytest.raises(BrokerUnavailableError):
                 await bus.ping()
+            async with asyncio.timeout(5):
+                assert await bus.publish_many([make_event()], 0.1) == set()
             await broker.start()
             after = len(added)
             await eventually(lambda: len(added) > after + 100)
@@ -93,6 +95,31 @@ async def test_nothing_is_lost_when_the_broker_stops_and_starts_again(
     assert sorted(await effects(db)) == sorted(event.id for event in added)
     await bus.ping()
     await consumer.close()
+    await bus.close()
+
+
+async def test_a_handler_outlives_the_connection_its_event_came_by(broker: Broker, amqp_prefix: str) -> None:
+    bus = await AmqpBus.connect(broker.url, prefix=amqp_prefix)
+    started, finish = asyncio.Event(), asyncio.Event()
+    outcomes: list[str] = []
+
+    async def handler(event: Event) -> None:
+        started.set()
+        try:
+            await finish.wait()
+        except asyncio.CancelledError:
+            outcomes.append("cancelled")
+            raise
+        outcomes.append("finished")
+
+    await bus.subscribe("slow", ["call.*"], handler)
+    await bus.publish_many([make_event()], 5)
+    await started.wait()
+    await broker.stop()
+    finish.set()
+    await broker.start()
+    await eventually(lambda: len(outcomes) == 2)  # unacknowledged, so it came again
+    assert outcomes == ["finished", "finished"]
     await bus.close()
 
 

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Iterable
 from datetime import timedelta
 
 import pytest
+from structlog.testing import capture_logs
 
 from shared import outbox
 from shared.background import running
@@ -166,6 +167,16 @@ async def test_the_relay_outlives_its_database_connections(
         await add_event(db, "a")
         await eventually(lambda: len(received) == 1)
         assert not task.done()
+
+
+async def test_the_relay_outlives_errors_of_the_database(db: Database, bus: InMemoryBus, received: list[Event]) -> None:
+    await add_event(db, "a")
+    await db.execute("ALTER TABLE outbox RENAME TO away")
+    with capture_logs() as logs:
+        async with running(Relay(db, bus).run(), "relay"):
+            await eventually(lambda: any(entry["event"] == "outbox_unreadable" for entry in logs))
+            await db.execute("ALTER TABLE away RENAME TO outbox")
+            await eventually(lambda: len(received) == 1)
 
 
 async def test_published_events_are_deleted_after_their_retention(db: Database, bus: InMemoryBus) -> None:
