@@ -30,6 +30,11 @@ NUMBER_TRIES = 20
 WEBHOOK_TIMEOUT_SECONDS = 20
 
 
+def shown(path: Path) -> Path:
+    """The path as a person would type it."""
+    return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path
+
+
 class Story:
     """One run."""
 
@@ -65,7 +70,7 @@ class Story:
         self._say(f"POST /auth/signup        {email}")
         code = await wait_for_code(self._var / "mail", email)
         await self._api.ask("POST", "/auth/verify-email", {"email": email, "code": code})
-        self._say(f"POST /auth/verify-email  code {code}, read from the mail in {self._var / 'mail'}")
+        self._say(f"POST /auth/verify-email  code {code}, read from the mail in {shown(self._var / 'mail')}")
         answer = await self._api.ask("POST", "/auth/login", {"email": email, "password": password})
         self._api.token = answer["token"]
         self._say("POST /auth/login         access token received")
@@ -140,7 +145,7 @@ class Story:
             raise DemoError(f"The recording can't be read: {error}.") from error
         if not heard.other_seconds or not heard.agent_seconds:
             raise DemoError(f"The recording is silent on one side: {heard}.")
-        path = self._var / "recordings" / f"{call_id}.wav"
+        path = shown(self._var / "recordings" / f"{call_id}.wav")
         self._say(
             f"recording   {heard.seconds:.1f} s, callee left {heard.other_seconds:.1f} s, agent right "
             f"{heard.agent_seconds:.1f} s of sound: {path if path.exists() else call['recordingUrls'][0]}"

@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 
 from deploy.local.stack import need_port
-from deploy.local.state import State, find, read_state, state_path, stop_recorded
+from deploy.local.state import State, find, has_ended, read_state, state_path, stop_recorded, wait_ended
 from deploy.local.system import ROOT, Report, StartError, exclusive, say, silent
 from deploy.local.unit import POLL_SECONDS, last_words
 
@@ -77,7 +77,7 @@ def clear(var: Path, report: Report) -> bool:
     if state is None:
         return False
     if supervisor := find(state.supervisor):
-        supervisor.wait()
+        wait_ended(supervisor)
     ended = stop_recorded(state.processes)
     if ended:
         report(f"Ended what an interrupted run had left: {', '.join(ended)}.")
@@ -110,7 +110,7 @@ def _follow(var: Path, supervisor: psutil.Process, report: Report) -> State:
     """Pass on a supervisor's progress until the stack is ready."""
     shown = 0
     while True:
-        is_alive = supervisor.is_running() and supervisor.status() != psutil.STATUS_ZOMBIE
+        is_over = has_ended(supervisor)  # asked first: what it wrote last is read below
         state = read_state(var)
         if state and state.supervisor.pid == supervisor.pid:
             for line in state.progress[shown:]:
@@ -119,9 +119,9 @@ def _follow(var: Path, supervisor: psutil.Process, report: Report) -> State:
             if state.phase == "ready":
                 return state
             if state.phase == "failed":
-                supervisor.wait()  # it has stopped everything and is about to end
+                wait_ended(supervisor)  # it has stopped everything and is about to end
                 raise StartError(state.error)
-        if not is_alive:
+        if is_over:
             raise StartError(f"The start ended early.\n{last_words(var / 'log/supervisor.log')}")
         time.sleep(POLL_SECONDS)
 
@@ -130,8 +130,8 @@ def _stop(supervisor: psutil.Process, var: Path) -> None:
     """Ask the supervisor to stop everything and wait; an interruption meanwhile ends everything at once."""
     supervisor.terminate()
     try:
-        supervisor.wait()
+        wait_ended(supervisor)
     except KeyboardInterrupt:
         supervisor.terminate()
-        supervisor.wait()
+        wait_ended(supervisor)
     clear(var, silent)

@@ -10,8 +10,8 @@ from typing import Any
 import orjson
 
 POLL_SECONDS = 0.2
-# What a line begins with; the rest of a record follows as name=value.
-HEAD = ("timestamp", "level", "event")
+# What a line begins with (and the service, which its file names); the rest of a record follows as name=value.
+HEAD = ("timestamp", "level", "message", "service")
 
 
 @dataclass(frozen=True, order=True)
@@ -44,7 +44,7 @@ def parse(name: str, raw: str, before: str = "") -> Line:
 def _readable(record: dict[str, Any]) -> str:
     rest = [f"{key}={value}" for key, value in record.items() if key not in HEAD]
     clock = str(record.get("timestamp", ""))[11:23]
-    return " ".join([clock, str(record.get("level", "")).upper().ljust(7), str(record.get("event", "")), *rest])
+    return " ".join([clock, str(record.get("level", "")).upper().ljust(7), str(record.get("message", "")), *rest])
 
 
 def _leading_time(raw: str) -> str | None:

@@ -1,8 +1,10 @@
 """What runs now, written down under `var/run`, so that another process can show, repair or stop it."""
 
 import contextlib
+import math
 import os
 import signal
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
@@ -62,11 +64,29 @@ def this_process(name: str) -> ProcessRecord:
     return ProcessRecord(name=name, pid=os.getpid(), created=psutil.Process().create_time())
 
 
+def has_ended(process: psutil.Process) -> bool:
+    """Whether a process is gone, or a zombie: ended, and not yet collected by whoever is its parent now."""
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return True
+
+
+def wait_ended(process: psutil.Process, limit_seconds: float = math.inf) -> bool:
+    """Wait for a process that need not be a child of ours; False if it is alive at the limit."""
+    limit = time.monotonic() + limit_seconds
+    while not has_ended(process):
+        if time.monotonic() > limit:
+            return False
+        time.sleep(0.02)
+    return True
+
+
 def find(record: ProcessRecord) -> psutil.Process | None:
     """The recorded process if it is alive; None if it ended, even when another one has got its pid since."""
     with contextlib.suppress(psutil.NoSuchProcess):
         process = psutil.Process(record.pid)
-        if process.create_time() == record.created and process.status() != psutil.STATUS_ZOMBIE:
+        if process.create_time() == record.created and not has_ended(process):
             return process
     return None
 
@@ -75,12 +95,9 @@ def stop_recorded(records: Iterable[ProcessRecord], *, limit_seconds: float = 20
     """End recorded processes that lost their supervisor, the last started first; returns their names."""
     ended = []
     for record in reversed(list(records)):
-        process = find(record)
-        if process is not None:
+        if process := find(record):
             process.send_signal(record.stop_signal)
-            with contextlib.suppress(psutil.TimeoutExpired):
-                process.wait(limit_seconds)
-            if process.is_running():
+            if not wait_ended(process, limit_seconds):
                 os.killpg(record.pid, signal.SIGKILL)
             ended.append(record.name)
     return ended

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import psutil
 
+from deploy.local.state import has_ended
 from deploy.local.system import ROOT, StartError
 
 POLL_SECONDS = 0.1
@@ -65,10 +66,7 @@ class Running:
 
     @property
     def is_alive(self) -> bool:
-        try:
-            return self._process.is_running() and self._process.status() != psutil.STATUS_ZOMBIE
-        except psutil.NoSuchProcess:
-            return False
+        return not has_ended(self._process)
 
     async def wait_ready(self) -> None:
         """Wait until it can be used.

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from deploy.local import control
-from deploy.local.state import ProcessRecord, State, find, read_state, this_process, write_state
+from deploy.local.state import ProcessRecord, State, find, read_state, this_process, wait_ended, write_state
 from deploy.local.system import ROOT, StartError, free_port, is_free
 
 SUPERVISOR = "tests.integration.deploy.stand_in_supervisor"
@@ -88,7 +88,7 @@ def test_up_repairs_what_a_killed_supervisor_left(var: Path) -> None:
     supervisor = find(first.supervisor)
     assert supervisor is not None
     supervisor.kill()
-    supervisor.wait()
+    wait_ended(supervisor)
     second = up(var, port, said)
     assert said[0] == "Ended what an interrupted run had left: gateway, auth-api, postgres."
     assert not {record.pid for record in first.processes} & {record.pid for record in second.processes}

@@ -6,7 +6,10 @@ from deploy.local.logs import Line, log_files, parse, recent
 
 
 def test_a_json_record_becomes_a_sentence_with_its_values() -> None:
-    raw = '{"timestamp":"2026-11-25T10:00:01.250Z","level":"info","event":"call ended","call_id":"c1","seconds":4}'
+    raw = (
+        '{"timestamp":"2026-11-25T10:00:01.250Z","level":"info","service":"call_service",'
+        '"message":"call ended","call_id":"c1","seconds":4}'
+    )
     line = parse("call-worker", raw)
     assert line.text == "10:00:01.250 INFO    call ended call_id=c1 seconds=4"
     assert line.when == "2026-11-25T10:00:01.250Z"
@@ -27,7 +30,7 @@ def test_json_that_is_no_record_is_text() -> None:
 
 def test_files_are_merged_by_time_and_cut_to_the_last_lines(tmp_path: Path) -> None:
     (tmp_path / "a.log").write_text(
-        '{"timestamp":"2026-11-25T10:00:00Z","event":"first"}\n{"timestamp":"2026-11-25T10:00:02Z","event":"third"}\n'
+        '{"timestamp":"2026-11-25T10:00:00Z","message":"first"}\n{"timestamp":"2026-11-25T10:00:02Z","message":"third"}\n'
     )
     (tmp_path / "b.log").write_text("2026-11-25 10:00:01 second\n  its detail\n")
     lines = recent(log_files(tmp_path, ()), 3)
