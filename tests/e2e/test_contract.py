@@ -13,6 +13,7 @@ from tests.support.customers import new_customer, sign_up
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(120)]
 
+JSON = {"Content-Type": "application/json"}
 UNKNOWN = "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f"
 
 
@@ -59,10 +60,10 @@ async def send(session: aiohttp.ClientSession, url: str, token: str | None, **re
 @pytest.mark.parametrize(
     ("request_", "status", "code"),
     [
-        ({"data": b"{", "headers": {"Content-Type": "application/json"}}, 400, "malformed_json"),
-        ({"data": b"[1]", "headers": {"Content-Type": "application/json"}}, 400, "malformed_json"),
+        ({"data": b"{", "headers": JSON}, 400, "malformed_json"),
+        ({"data": b"[1]", "headers": JSON}, 400, "malformed_json"),
         ({"data": b"number=1", "headers": {"Content-Type": "application/x-www-form-urlencoded"}}, 415, None),
-        ({"data": io.BytesIO(b'"' + b"x" * 2_000_000 + b'"'), "headers": {"Content-Type": "application/json"}}, 413, None),
+        ({"data": io.BytesIO(b'"' + b"x" * 2_000_000 + b'"'), "headers": JSON}, 413, "body_too_large"),
         ({"json": {}}, 400, "invalid_request"),
         ({"json": {"number": "0151 12345", "projectId": UNKNOWN}}, 400, "invalid_request"),
         ({"json": {"number": "+12025550100", "projectId": UNKNOWN}}, 404, "project_not_found"),

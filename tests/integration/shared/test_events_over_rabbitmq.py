@@ -138,6 +138,27 @@ async def test_a_frozen_broker_makes_publishing_time_out_and_not_hang(broker: Br
     await bus.close()
 
 
+async def test_publishes_fail_when_a_stuck_connection_is_cut_and_work_after_it_is_replaced(
+    broker: Broker, amqp_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The library ends the waiting publish with a CancelledError, and lets later ones wait for the new connection."""
+    monkeypatch.setattr("shared.amqp.HEARTBEAT_SECONDS", 1)
+    bus = await AmqpBus.connect(broker.url, prefix=amqp_prefix)
+    broker.node.send(signal.SIGSTOP)
+    async with asyncio.timeout(20):
+        assert await bus.publish_many([make_event()], 60) == set()
+    async with asyncio.timeout(5):
+        assert await bus.publish_many([make_event()], 0.5) == set()
+    broker.node.send(signal.SIGCONT)
+    event = make_event()
+
+    async def is_confirmed() -> bool:
+        return await bus.publish_many([event], 2) == {event.id}
+
+    await eventually(is_confirmed)
+    await bus.close()
+
+
 async def test_a_real_cancellation_of_a_publish_is_passed_on(broker: Broker, amqp_prefix: str) -> None:
     bus = await AmqpBus.connect(broker.url, prefix=amqp_prefix)
     broker.node.send(signal.SIGSTOP)
