@@ -177,8 +177,7 @@ class AmqpBus:
         )
         try:
             with _translated("publishing"):
-                async with asyncio.timeout(timeout_seconds):  # the library's own does not cover a reconnect
-                    await self._exchange.publish(message, event.type, mandatory=False, timeout=timeout_seconds)
+                await self._exchange.publish(message, event.type, mandatory=False, timeout=timeout_seconds)
         except BrokerUnavailableError as error:
             log.debug("event_unconfirmed", event_id=event.id, cause=error.message)
             return False

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, TypeVar
 
 import asyncpg
 import hypothesis
@@ -19,12 +21,18 @@ hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")
 
 
-def _stop(programs: list[Running]) -> None:
-    async def stop_all() -> None:
-        for program in reversed(programs):
-            await program.stop()
+T = TypeVar("T")
 
-    asyncio.run(stop_all())
+
+def _apart(work: Coroutine[Any, Any, T]) -> T:
+    """Run `work` in a loop of its own: the first to ask for a server may be an asynchronous fixture."""
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, work).result()
+
+
+async def _stop(programs: list[Running]) -> None:
+    for program in reversed(programs):
+        await program.stop()
 
 
 @pytest.fixture(scope="session")
@@ -33,9 +41,9 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if dsn := os.environ.get("DATABASE_URL"):
         yield dsn
         return
-    server, dsn = asyncio.run(start_postgres(tmp_path_factory.mktemp("postgres-server")))
+    server, dsn = _apart(start_postgres(tmp_path_factory.mktemp("postgres-server")))
     yield dsn
-    _stop([server])
+    _apart(_stop([server]))
 
 
 @pytest.fixture(scope="session")
@@ -44,9 +52,9 @@ def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if url := os.environ.get("AMQP_URL"):
         yield url
         return
-    programs, url = asyncio.run(start_rabbitmq(tmp_path_factory.mktemp("rabbitmq-server")))
+    programs, url = _apart(start_rabbitmq(tmp_path_factory.mktemp("rabbitmq-server")))
     yield url
-    _stop(programs)
+    _apart(_stop(programs))
 
 
 @pytest.fixture

@@ -30,6 +30,7 @@ def main(mode: str) -> None:
         threading.Thread(target=server.shutdown).start()
 
     signal.signal(signal.SIGTERM, stop)
+    print("the stand-in serves", flush=True)
     server.serve_forever(poll_interval=0.05)
     server.server_close()
     print("stopped in good order", flush=True)

@@ -12,5 +12,11 @@ SERVICES = (
     Service("gateway", (STAND_IN, "serve"), stage=2),
 )
 
+
+def command_for(var: Path, port: int) -> list[str]:
+    """The command line of this module."""
+    return [sys.executable, "-m", "tests.integration.deploy.stand_in_supervisor", str(var), str(port)]
+
+
 if __name__ == "__main__":
     raise SystemExit(supervise(Supervisor(Path(sys.argv[1]), int(sys.argv[2]), SERVICES, ())))

@@ -16,12 +16,7 @@ import pytest
 from deploy.local import control
 from deploy.local.state import ProcessRecord, State, find, read_state, this_process, wait_ended, write_state
 from deploy.local.system import ROOT, StartError, free_port, is_free
-
-SUPERVISOR = "tests.integration.deploy.stand_in_supervisor"
-
-
-def command_for(var: Path, port: int) -> list[str]:
-    return [sys.executable, "-m", SUPERVISOR, str(var), str(port)]
+from tests.integration.deploy.stand_in_supervisor import command_for
 
 
 def processes_about(var: Path) -> list[psutil.Process]:
@@ -98,7 +93,7 @@ def test_an_interrupted_up_stops_what_it_started(var: Path) -> None:
     program = f"""
 import pathlib, sys
 from deploy.local import control
-from tests.integration.deploy.test_background_stack import command_for
+from tests.integration.deploy.stand_in_supervisor import command_for
 try:
     control.up(pathlib.Path(sys.argv[1]), int(sys.argv[2]), lambda text: print(text, flush=True), command_for)
 except KeyboardInterrupt:

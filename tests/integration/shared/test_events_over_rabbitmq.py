@@ -141,7 +141,7 @@ async def test_a_frozen_broker_makes_publishing_time_out_and_not_hang(broker: Br
 async def test_publishes_fail_when_a_stuck_connection_is_cut_and_work_after_it_is_replaced(
     broker: Broker, amqp_prefix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The library ends the waiting publish with a CancelledError, and lets later ones wait for the new connection."""
+    """The library ends the publish that waits with a CancelledError of its own."""
     monkeypatch.setattr("shared.amqp.HEARTBEAT_SECONDS", 1)
     bus = await AmqpBus.connect(broker.url, prefix=amqp_prefix)
     broker.node.send(signal.SIGSTOP)
