@@ -38,9 +38,9 @@ lint: ## ruff, mypy and the import contracts
 	@$(PYTHON_IN) -m mypy
 	@.venv/bin/lint-imports
 
-bench: ## the benchmarks, as tables
+bench: ## the benchmarks, as tables (ARGS="voice" for one of them)
 	$(INSTALL) dev
-	@$(PYTHON_IN) -m pytest tests/bench -s $(ARGS)
+	@$(PYTHON_IN) -m tests.bench $(ARGS)
 
 lock: ## renew the lock files after a change of pyproject.toml
 	$(INSTALL) dev

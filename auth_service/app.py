@@ -26,7 +26,7 @@ from auth_service.projects.client import ProjectClient
 from auth_service.projects.routes import router as projects
 from auth_service.projects.service import ACTIVE_PROJECTS, ActiveProjectService
 from auth_service.resources import SOURCE, Resources
-from auth_service.secret_box import SecretBox
+from shared.secret_box import SecretBox
 from auth_service.sessions.repository import PRUNE as PRUNE_SESSIONS
 from auth_service.sessions.routes import router as sessions
 from auth_service.sessions.service import SESSIONS, SessionService
@@ -41,7 +41,7 @@ from shared.clock import Clock, SystemClock
 from shared.endpoints import INTERNAL_TOKENS
 from shared.http import new_app
 from shared.pruning import prune_forever
-from shared.resources import DATABASE, CleanupContext, database, outbox_relay
+from shared.resources import DATABASE, CleanupContext, database, idempotency, outbox_relay
 
 ROUTERS = (accounts, verification, sessions, api_keys, projects, audit, keys)
 DAY = timedelta(days=1)
@@ -54,7 +54,7 @@ def _mailer(settings: AuthSettings, clock: Clock) -> Mailer:
 
 
 def _box(settings: AuthSettings, purpose: str) -> SecretBox:
-    return SecretBox(settings.encryption_key.get_secret_value(), purpose)
+    return SecretBox(settings.encryption_key.get_secret_value(), f"auth:{purpose}")
 
 
 def _services(settings: AuthSettings, clock: Clock, mailer: Mailer) -> CleanupContext:
@@ -106,6 +106,7 @@ def build_app(
     clock = clock or SystemClock()
     app = new_app(settings, SOURCE, ROUTERS)
     app.cleanup_ctx.append(database(settings, settings.database_schema))
+    app.cleanup_ctx.append(idempotency(settings.encryption_key.get_secret_value(), "auth:idempotency"))
     app.cleanup_ctx.append(_services(settings, clock, mailer or _mailer(settings, clock)))
     app.cleanup_ctx.append(outbox_relay(settings, bus))
     return app

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from auth_service.keys.service import KeyRing
 from auth_service.mail.service import MailQueue
 from auth_service.passwords.hasher import PasswordHasher
-from auth_service.secret_box import SecretBox
+from shared.secret_box import SecretBox
 from auth_service.settings import AuthSettings
 from shared.clock import Clock
 from shared.db import Database

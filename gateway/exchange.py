@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import structlog
 from aiohttp import hdrs, web
@@ -10,7 +10,9 @@ from aiohttp.typedefs import Handler, Middleware
 
 from gateway.access_log import AccessLog
 from gateway.cors import Cors
-from shared.http import REQUEST_ID, render_errors, request_id
+from gateway.limits import Standing, fields
+from shared.http import render_errors
+from shared.request_ids import REQUEST_ID, request_id
 from shared.metrics import HTTP_REQUESTS, HTTP_SECONDS
 from shared.tokens import Principal
 
@@ -21,10 +23,12 @@ CLIENT_GONE = 499  # as nginx logs it
 class Exchange:
     """One request and its answer. `pattern` is the route's, such as `/call/{id}`."""
 
+    client_ip: str = ""
     pattern: str | None = None
     upstream: str | None = None
     principal: Principal | None = None
     status: int = CLIENT_GONE
+    standings: list[Standing] = field(default_factory=list)
 
 
 EXCHANGE = web.RequestKey("exchange", Exchange)

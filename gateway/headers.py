@@ -7,7 +7,7 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 from multidict import CIMultiDict, CIMultiDictProxy
 
 from shared import tokens
-from shared.http import REQUEST_ID
+from shared.request_ids import REQUEST_ID
 
 CLIENT_IP = "X-Client-IP"
 Network = IPv4Network | IPv6Network

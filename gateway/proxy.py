@@ -19,7 +19,7 @@ from gateway.upstreams import Upstream
 from gateway.websockets import bridge, is_websocket
 from shared import tokens
 from shared.errors import ForbiddenError, MethodNotAllowedError, NotFoundError
-from shared.http import REQUEST_ID, request_id
+from shared.request_ids import REQUEST_ID, request_id
 from shared.tokens import Principal
 
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")

@@ -1,50 +1,34 @@
 """Settings of the gateway."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Annotated
+from pathlib import Path
 
-from pydantic import AmqpDsn, BeforeValidator, Field, HttpUrl, TypeAdapter
-from pydantic_settings import NoDecode
+from pydantic import AmqpDsn, BaseModel, ConfigDict, Field
 
+from gateway.fields import Allowance, CommaSeparated, Instances, Networks, Quota
 from shared.settings import ProcessSettings
 
-_URL = TypeAdapter(HttpUrl)
 
+class Changeable(BaseModel):
+    """What may change while the gateway runs, by a file (`gateway.reload`)."""
 
-def _split(text: object) -> object:
-    return tuple(part.strip() for part in text.split(",") if part.strip()) if isinstance(text, str) else text
-
-
-def _origin(url: str) -> str:
-    parsed = _URL.validate_python(url)
-    if parsed.path != "/" or parsed.query or parsed.fragment or parsed.username:
-        raise ValueError(f"{parsed.host} must be followed by nothing but a port")
-    return str(parsed).rstrip("/")
-
-
-def _origins(urls: object) -> tuple[str, ...]:
-    instances = _split(urls)
-    if not isinstance(instances, tuple) or not instances:
-        raise ValueError("at least one URL is needed")
-    return tuple(_origin(url) for url in instances)
-
-
-def _networks(text: object) -> object:
-    parts = _split(text)
-    return tuple(ip_network(part) for part in parts) if isinstance(parts, tuple) else parts
-
-
-CommaSeparated = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_split)]
-Instances = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_origins)]
-Networks = Annotated[tuple[IPv4Network | IPv6Network, ...], NoDecode, BeforeValidator(_networks)]
-
-
-class GatewaySettings(ProcessSettings):
-    """The environment of `python -m gateway`."""
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
 
     auth_url: Instances = Field(description="Base URLs of auth_service's instances, separated by commas.")
     project_url: Instances = Field(description="Base URLs of project_service's instances, separated by commas.")
     call_url: Instances = Field(description="Base URLs of call_service's instances, separated by commas.")
+
+    limit_ip: Quota = Field(
+        Allowance(6000, 60), description="Requests/seconds of one IPv4 address or IPv6 /64."
+    )
+    limit_auth: Quota = Field(Allowance(120, 60), description="Requests/seconds of one address to /auth/*.")
+    limit_user: Quota = Field(Allowance(3000, 60), description="Requests/seconds of one user, whatever the credential.")
+    limit_key: Quota = Field(Allowance(1500, 60), description="Requests/seconds with one API key.")
+
+
+class GatewaySettings(ProcessSettings, Changeable):
+    """The environment of `python -m gateway`."""
+
+    model_config = ProcessSettings.model_config
     amqp_url: AmqpDsn | None = Field(None, description="RabbitMQ URL: revocations are then known within a second.")
 
     token_issuer: str = Field("talkstack", description="`iss` of the access tokens that are accepted.")
@@ -62,3 +46,8 @@ class GatewaySettings(ProcessSettings):
     connect_timeout_seconds: float = Field(2, gt=0, description="Time to connect to an instance of a service.")
     idle_timeout_seconds: float = Field(30, gt=0, description="Longest pause of client or service in mid-body.")
     ejection_seconds: float = Field(2, gt=0, description="How long an instance that can't be reached is left out.")
+
+    gateway_processes: int = Field(1, ge=1, le=256, description="Processes that share the port; one a core is enough.")
+    gateway_config: Path | None = Field(None, description="TOML file of limits and instances, read again on SIGHUP.")
+    head_timeout_seconds: float = Field(10, gt=0, description="How long a client may take over a request's head.")
+    revoked_sessions_seconds: float = Field(30, gt=0, description="How often auth_service is asked for ended sessions.")

@@ -1,9 +1,9 @@
-"""The instances of a service: taken in turn, left out for a while when they can't be reached."""
+"""Requests to a service: to one of its instances, to the next when that can't be reached, repeated where it is safe."""
 
 import asyncio
-import time
-from collections.abc import AsyncIterable, Awaitable, Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
+from http import HTTPStatus
 from typing import Any, TypeVar
 
 import aiohttp
@@ -13,62 +13,55 @@ from aiohttp import hdrs
 from prometheus_client import Counter
 from yarl import URL
 
+from gateway.instances import Instance, Instances, RetryBudget
 from gateway.routes import ServiceName
 from shared import tokens
-from shared.errors import BadGatewayError, GatewayTimeoutError, UnavailableError
+from shared.errors import ApiError, BadGatewayError, GatewayTimeoutError, UnavailableError
 
 log = structlog.get_logger(__name__)
 
 FAILURES = Counter("talkstack_gateway_upstream_failures", "Requests that an instance failed.", ["service", "kind"])
+RETRIES = Counter("talkstack_gateway_retries", "Requests that were repeated.", ["service"])
 OWN_REQUEST_SECONDS = 5.0
 HEARTBEAT_SECONDS = 30.0
 MAX_MESSAGE_BYTES = 1024 * 1024
 _UNREACHABLE = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+# RFC 9110 §9.2.2
+_IDEMPOTENT = frozenset({"GET", "HEAD", "OPTIONS", "PUT", "DELETE"})
+_UNHEALTHY = frozenset({HTTPStatus.BAD_GATEWAY, HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.GATEWAY_TIMEOUT})
 
 Body = bytes | AsyncIterable[bytes] | None
 WebSocket = aiohttp.ClientWebSocketResponse[bool]
 AnswerT = TypeVar("AnswerT")
 
 
-@dataclass(slots=True)
-class Instance:
-    """One process of a service. `ejected_until` is monotonic time."""
-
-    base_url: str
-    ejected_until: float = 0.0
+def _never() -> bool:
+    return False
 
 
 class Upstream:
     """One service."""
 
     def __init__(
-        self,
-        name: ServiceName,
-        base_urls: Sequence[str],
-        session: aiohttp.ClientSession,
-        *,
-        ejection_seconds: float = 2,
-        monotonic: Callable[[], float] = time.monotonic,
+        self, name: ServiceName, instances: Instances, session: aiohttp.ClientSession, retries: RetryBudget
     ) -> None:
         self.name = name
-        self._instances = [Instance(url) for url in base_urls]
+        self.instances = instances
         self._session = session
-        self._ejection_seconds = ejection_seconds
-        self._monotonic = monotonic
-        self._turn = 0
-
-    def _candidates(self) -> Iterator[Instance]:
-        """Every instance once, beginning with the next in turn; ejected ones last, since all may be."""
-        count = len(self._instances)
-        start = self._turn = (self._turn + 1) % count
-        now = self._monotonic()
-        instances = [self._instances[(start + offset) % count] for offset in range(count)]
-        yield from sorted(instances, key=lambda instance: instance.ejected_until > now)
+        self._retries = retries
 
     async def send(
-        self, method: str, target: str, headers: Mapping[str, str], body: Body = None
+        self,
+        method: str,
+        target: str,
+        headers: Mapping[str, str],
+        body: Body = None,
+        *,
+        is_late: Callable[[], bool] = _never,
     ) -> aiohttp.ClientResponse:
         """Send one request and wait for the head of the answer; `target` goes as it is.
+
+        `is_late()` tells of a cancelled request whether it was because the service took too long.
 
         Raises:
             UnavailableError: no instance could be reached, so nothing was sent.
@@ -79,7 +72,8 @@ class Upstream:
             url = URL(base_url + target, encoded=True)
             return await self._session.request(method, url, headers=headers, data=body, allow_redirects=False)
 
-        return await self._first_reachable(request)
+        is_repeatable = method in _IDEMPOTENT and (body is None or isinstance(body, bytes))
+        return await self._ask(request, is_late, is_repeatable=is_repeatable)
 
     async def open_websocket(self, target: str, headers: Mapping[str, str], protocols: Sequence[str]) -> WebSocket:
         """Open a WebSocket; raises as `send`, and WSServerHandshakeError when the service refuses."""
@@ -94,25 +88,57 @@ class Upstream:
                 max_msg_size=MAX_MESSAGE_BYTES,
             )
 
-        return await self._first_reachable(connect)
+        return await self._ask(connect, _never)
 
-    async def _first_reachable(self, attempt: Callable[[str], Awaitable[AnswerT]]) -> AnswerT:
-        cause: Exception | None = None
-        for instance in self._candidates():
+    async def _ask(
+        self, attempt: Callable[[str], Awaitable[AnswerT]], is_late: Callable[[], bool], *, is_repeatable: bool = False
+    ) -> AnswerT:
+        self._retries.earn()
+        failure: ApiError = UnavailableError()
+        candidates = deque(self.instances.candidates())
+        while candidates:
+            instance = candidates.popleft()
             try:
-                return await attempt(instance.base_url)
+                return await self._ask_one(instance, attempt, is_late)
             except _UNREACHABLE as error:
-                FAILURES.labels(self.name, "unreachable").inc()
-                log.warning("instance_unreachable", upstream=self.name, instance=instance.base_url, cause=str(error))
-                instance.ejected_until = self._monotonic() + self._ejection_seconds
-                cause = error
+                failure = UnavailableError()
+                failure.__cause__ = error
             except aiohttp.WSServerHandshakeError:
                 raise
-            except aiohttp.ClientError as error:
-                FAILURES.labels(self.name, "disconnected").inc()
-                log.warning("instance_disconnected", upstream=self.name, cause=type(error).__name__)
-                raise BadGatewayError from None  # its text may quote the path
-        raise UnavailableError from cause
+            except aiohttp.ClientError:
+                failure = BadGatewayError()  # without the cause, whose text may quote the path
+                if not (is_repeatable and self._retries.spend()):
+                    break
+                RETRIES.labels(self.name).inc()
+                is_repeatable = False
+                candidates.append(instance)  # its connection may have been an old one
+        raise failure
+
+    async def _ask_one(
+        self, instance: Instance, attempt: Callable[[str], Awaitable[AnswerT]], is_late: Callable[[], bool]
+    ) -> AnswerT:
+        self.instances.begin(instance)
+        try:
+            answer = await attempt(instance.base_url)
+        except asyncio.CancelledError:
+            self._failed(instance, "timeout") if is_late() else self.instances.undecided(instance)
+            raise
+        except aiohttp.WSServerHandshakeError:
+            self.instances.succeeded(instance)
+            raise
+        except aiohttp.ClientError as error:
+            self._failed(instance, "unreachable" if isinstance(error, _UNREACHABLE) else "disconnected")
+            raise
+        if getattr(answer, "status", HTTPStatus.OK) in _UNHEALTHY:
+            self._failed(instance, "unhealthy")
+        else:
+            self.instances.succeeded(instance)
+        return answer
+
+    def _failed(self, instance: Instance, kind: str) -> None:
+        FAILURES.labels(self.name, kind).inc()
+        log.warning("instance_failed", upstream=self.name, instance=instance.base_url, kind=kind)
+        self.instances.failed(instance, is_unreachable=kind == "unreachable")
 
     async def call(self, method: str, path: str, token: str, body: Any = None) -> tuple[int, Any]:
         """A request of the gateway itself: the status and the JSON of the answer.

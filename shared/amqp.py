@@ -156,7 +156,9 @@ class AmqpBus:
             undo.push_async_callback(consuming.close)
             with _translated("declaring the exchange"):
                 async with asyncio.timeout(OPERATION_TIMEOUT_SECONDS):
-                    exchange = await _declare_exchange(await _channel(publishing), prefix)
+                    channel = publishing.channel()
+                    await channel.initialize()
+                    exchange = await _declare_exchange(channel, prefix)
             undo.pop_all()
         return cls(publishing, consuming, exchange, prefix=prefix, delivery_limit=delivery_limit, backoff=backoff)
 
@@ -201,20 +203,32 @@ class AmqpBus:
             dispatcher.dispatch(_AmqpDelivery(message))
 
         with _translated("subscribing"):
-            async with asyncio.timeout(OPERATION_TIMEOUT_SECONDS):
-                channel = await _channel(self._consuming)
-                await channel.set_qos(prefetch_count=prefetch)
-                exchange = await _declare_exchange(channel, self._prefix)
-                if expires_seconds is None:
-                    await channel.declare_queue(f"{name}.dead", durable=True, arguments={"x-queue-type": "quorum"})
-                arguments = _queue_arguments(name, self._delivery_limit, expires_seconds)
-                declared = await channel.declare_queue(name, durable=True, arguments=arguments)
-                for binding in bindings:
-                    await declared.bind(exchange, binding)
-                tag = await declared.consume(on_message)
+            channel = self._consuming.channel()
+        try:
+            with _translated("subscribing"):
+                async with asyncio.timeout(OPERATION_TIMEOUT_SECONDS):
+                    await channel.initialize()
+                    await channel.set_qos(prefetch_count=prefetch)
+                    declared = await self._declare(channel, name, bindings, expires_seconds)
+                    tag = await declared.consume(on_message)
+        except BaseException:  # or the library would restore a half-made consumer after each reconnect
+            await _attempt("closing a channel", channel.close())
+            raise
         subscription = AmqpSubscription(channel, declared, tag, dispatcher)
         self._subscriptions.append(subscription)
         return subscription
+
+    async def _declare(
+        self, channel: AbstractRobustChannel, name: str, bindings: Sequence[str], expires_seconds: int | None
+    ) -> AbstractRobustQueue:
+        exchange = await _declare_exchange(channel, self._prefix)
+        if expires_seconds is None:
+            await channel.declare_queue(f"{name}.dead", durable=True, arguments={"x-queue-type": "quorum"})
+        arguments = _queue_arguments(name, self._delivery_limit, expires_seconds)
+        queue = await channel.declare_queue(name, durable=True, arguments=arguments)
+        for binding in bindings:
+            await queue.bind(exchange, binding)
+        return queue
 
     async def ping(self) -> None:
         """Heartbeats every 15 s decide whether a connection lives, so this costs no round trip."""
@@ -248,12 +262,6 @@ async def _open(url: str, purpose: str, patience_seconds: float) -> AbstractRobu
 def _may_pass(error: Exception) -> bool:
     refused = (AuthenticationError, ProbableAuthenticationError)
     return isinstance(error, _FAILURES) and not isinstance(error, refused)
-
-
-async def _channel(connection: AbstractRobustConnection) -> AbstractRobustChannel:
-    channel = connection.channel()
-    await channel.initialize()
-    return channel
 
 
 async def _declare_exchange(channel: AbstractRobustChannel, prefix: str) -> AbstractRobustExchange:

@@ -4,8 +4,9 @@ Everything a use case changes happens inside one `async with db.transaction() as
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 
 import asyncpg
@@ -57,6 +58,32 @@ async def _set_codecs(connection: Tx) -> None:
         )
 
 
+class UnitOfWork:
+    """One transaction for all that a task does on a database, begun when it is first needed; see `Database.joined`."""
+
+    def __init__(self, db: "Database", stack: AsyncExitStack, on_begin: Callable[[Tx], Awaitable[None]]) -> None:
+        self._db = db
+        self._stack = stack
+        self._on_begin = on_begin
+        self._task = asyncio.current_task()
+        self.tx: Tx | None = None
+
+    async def begin(self) -> Tx:
+        """The transaction; whatever `on_begin` raises ends it."""
+        if self.tx is None:
+            tx = await self._stack.enter_async_context(self._db.separate_transaction())
+            await self._on_begin(tx)
+            self.tx = tx
+        return self.tx
+
+    def is_of(self, db: "Database") -> bool:
+        """Only the task itself joins: a connection can't be used by two at a time."""
+        return self._db is db and self._task is asyncio.current_task()
+
+
+_UNIT: ContextVar[UnitOfWork | None] = ContextVar("unit_of_work", default=None)
+
+
 class Database:
     """A bounded pool on one schema. Every failure to reach Postgres surfaces as `DatabaseUnavailableError`."""
 
@@ -99,14 +126,54 @@ class Database:
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[Tx]:
-        """A connection in autocommit, for reads."""
-        async with _translated(), self._pool.acquire(timeout=self.acquire_timeout_seconds) as connection:
+        """A connection in autocommit, for reads; inside `joined`, its transaction once that has begun."""
+        unit = self._unit()
+        if unit is not None and unit.tx is not None:
+            yield unit.tx
+            return
+        async with self._acquired() as connection:
             yield connection
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[Tx]:
-        """One unit of work: committed when the block ends, rolled back when it raises."""
-        async with self.connection() as connection, connection.transaction():
+        """One unit of work: committed when the block ends, rolled back when it raises; a part of `joined` inside it."""
+        unit = self._unit()
+        if unit is None:
+            async with self.separate_transaction() as tx:
+                yield tx
+            return
+        tx = await unit.begin()
+        async with tx.transaction():  # a savepoint
+            yield tx
+
+    @asynccontextmanager
+    async def separate_transaction(self) -> AsyncIterator[Tx]:
+        """A unit of work of its own, also inside `joined`."""
+        async with self._acquired() as connection, connection.transaction():
+            yield connection
+
+    @asynccontextmanager
+    async def joined(self, on_begin: Callable[[Tx], Awaitable[None]]) -> AsyncIterator[UnitOfWork]:
+        """All transactions of this task in the block become one, committed when the block ends without an error.
+
+        It begins with the first of them, by `on_begin(tx)`, so that what comes before holds no connection. Each is a
+        savepoint: one that raises undoes its own part only.
+        """
+        async with AsyncExitStack() as stack:
+            unit = UnitOfWork(self, stack, on_begin)
+            token = _UNIT.set(unit)
+            try:
+                yield unit
+            finally:
+                _UNIT.reset(token)
+
+    def _unit(self) -> UnitOfWork | None:
+        unit = _UNIT.get()
+        return unit if unit is not None and unit.is_of(self) else None
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[Tx]:
+        async with _translated(), self._pool.acquire(timeout=self.acquire_timeout_seconds) as connection:
             yield connection
 
     async def fetch(self, query: str, *args: Any) -> list[Record]:

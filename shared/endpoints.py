@@ -12,7 +12,7 @@ import orjson
 from aiohttp import web
 from pydantic import BaseModel, ValidationError
 
-from shared import tokens
+from shared import scopes, tokens
 from shared.envelope import json_response
 from shared.errors import (
     ApiError,
@@ -25,6 +25,8 @@ from shared.errors import (
     UnprocessableError,
     UnsupportedMediaTypeError,
 )
+from shared.idempotency import IDEMPOTENCY
+from shared.scopes import Scope
 from shared.tokens import InternalTokens, Principal
 
 BodyT = TypeVar("BodyT")
@@ -88,7 +90,8 @@ class Endpoint:
 
     `auth`: `none` (public), `any` (token or API key), `token` (access token only), `internal` (our own processes).
     `is_list`: the answer is a bare array of `answer`. `content_type`: of an answer that is no JSON.
-    `invalid` makes the error for a malformed body.
+    `invalid` makes the error for a malformed body. `scope`: what an `any` endpoint's credentials must be allowed to do.
+    `idempotent`: takes an Idempotency-Key, see `shared.idempotency`.
     """
 
     method: str
@@ -96,6 +99,7 @@ class Endpoint:
     handler: Handler
     tag: str
     auth: Auth = "any"
+    scope: Scope | None = None
     body: type[BaseModel] | None = None
     query: type[BaseModel] | None = None
     answer: type[BaseModel] | None = None
@@ -105,6 +109,7 @@ class Endpoint:
     invalid: InvalidFactory = invalid_request
     max_body_bytes: int = MAX_BODY_BYTES
     content_type: str = "application/json"
+    idempotent: bool = False
 
     @property
     def summary(self) -> str:
@@ -207,7 +212,7 @@ def _texts(value: Any) -> str:
     return value if isinstance(value, str) else ""
 
 
-def authorize(request: web.Request, auth: Auth) -> Principal | None:
+def authorize(request: web.Request, auth: Auth, scope: Scope | None = None) -> Principal | None:
     """The principal of the internal token, checked against what the endpoint asks for."""
     principal = request.app[INTERNAL_TOKENS].verify(request.headers.get(tokens.HEADER))
     if auth == "none":
@@ -218,24 +223,41 @@ def authorize(request: web.Request, auth: Auth) -> Principal | None:
         raise TokenRequiredError
     if auth == "internal" and principal.credential != "service":
         raise UnauthorizedError
+    if scope is not None:
+        scopes.require(scope, principal.scopes)
     return principal
+
+
+def _render(answer: Answer, status: int) -> web.StreamResponse:
+    if isinstance(answer, web.StreamResponse):
+        return answer
+    if answer is None:
+        return web.Response(status=204)
+    if isinstance(answer, BaseModel):
+        return json_response(answer, status=status)
+    return json_response([item.model_dump(mode="json", by_alias=True) for item in answer], status=status)
+
+
+def _canonical(values: Any) -> str:
+    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
 
 
 def _serve(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:
-        principal = authorize(request, endpoint.auth)
-        body = None
+        principal = authorize(request, endpoint.auth, endpoint.scope)
+        values = body = None
         if endpoint.body is not None:
             values = await read_json(request, endpoint.max_body_bytes)
             body = validate(endpoint.body, values, endpoint.invalid)
-        answer = await endpoint.handler(Context(request, body, principal))
-        if isinstance(answer, web.StreamResponse):
-            return answer
-        if answer is None:
-            return web.Response(status=204)
-        if isinstance(answer, BaseModel):
-            return json_response(answer, status=endpoint.status)
-        return json_response([item.model_dump(mode="json", by_alias=True) for item in answer], status=endpoint.status)
+
+        async def answer() -> web.StreamResponse:
+            return _render(await endpoint.handler(Context(request, body, principal)), endpoint.status)
+
+        if not endpoint.idempotent:
+            return await answer()
+        content = None if request.content_type.startswith("multipart/") else _canonical(values)
+        tenant = principal.tenant if principal else None
+        return await request.app[IDEMPOTENCY].once(request, tenant, content, answer)
 
     return serve
 

@@ -1,7 +1,6 @@
 """The aiohttp application of a process, its middleware, and how it runs and drains."""
 
 import asyncio
-import re
 import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
@@ -29,31 +28,18 @@ from shared.errors import (
     NotFoundError,
 )
 from shared.health import HEALTH, Health
-from shared.ids import new_id
 from shared.logging import configure_logging
 from shared.metrics import HTTP_REQUESTS, HTTP_SECONDS, metrics
+from shared.request_ids import REQUEST_ID, request_id
 from shared.settings import ProcessSettings
 from shared.tokens import InternalTokens
 
 log = structlog.get_logger(__name__)
 
-REQUEST_ID = "X-Request-Id"
-_REQUEST_ID_KEY = web.RequestKey("request_id", str)
-_REQUEST_ID_FORM = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
 DrainHook = Callable[[], Awaitable[None]]
 DRAIN_HOOKS = web.AppKey("drain_hooks", list[DrainHook])
 # How aiohttp serves an application, where the defaults do not fit.
 SERVER_OPTIONS = web.AppKey("server_options", dict[str, Any])
-
-
-def request_id(request: web.Request) -> str:
-    """The id that goes with this request through all services; the client's own where it has a sane form."""
-    known = request.get(_REQUEST_ID_KEY)
-    if known is None:
-        given = request.headers.get(REQUEST_ID, "")
-        known = request[_REQUEST_ID_KEY] = given if _REQUEST_ID_FORM.fullmatch(given) else new_id()
-    return known
 
 
 def _from_http_exception(error: web.HTTPException) -> ApiError:

@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from shared import idempotency
 from shared.endpoints import Endpoint
 from shared.envelope import error_body
 from shared.errors import (
@@ -17,6 +18,7 @@ from shared.errors import (
     UnauthorizedError,
     UnsupportedMediaTypeError,
 )
+from shared.scopes import InsufficientScopeError, Scope
 
 VERSION = "1.0.0"
 _SCHEMA_REF = "#/components/schemas/{model}"
@@ -40,15 +42,33 @@ ERROR_SCHEMA = {
         },
     },
 }
-SECURITY: dict[str, list[dict[str, list[str]]]] = {
-    "none": [],
-    "any": [{"accessToken": []}, {"apiKey": []}],
-    "token": [{"accessToken": []}],
-}
 SECURITY_SCHEMES = {
-    "accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT"},
-    "apiKey": {"type": "apiKey", "in": "header", "name": "x-api-key"},
+    "accessToken": {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": "Has every scope."},
+    "apiKey": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "x-api-key",
+        "description": f"Has the scopes that it was made with, of: {', '.join(Scope)}.",
+    },
 }
+IDEMPOTENCY_KEY = {
+    "name": idempotency.HEADER,
+    "in": "header",
+    "required": False,
+    "description": "Sent again with the same key and body within 24 hours, the request has no second effect and is "
+    f"given its first answer, with `{idempotency.REPLAYED}: true`.",
+    "schema": {"type": "string", "minLength": 16, "maxLength": 128, "pattern": f"^{idempotency.KEY_PATTERN}$"},
+    "example": "0b8c5d1e-6a0f-4f5c-9a53-2f6a4b1c7d90",
+}
+
+
+def _security(endpoint: Endpoint) -> list[dict[str, list[str]]]:
+    """What OpenAPI calls role names, for schemes that are no OAuth, are our scopes."""
+    if endpoint.auth == "none":
+        return []
+    by_token: dict[str, list[str]] = {"accessToken": []}
+    by_key: dict[str, list[str]] = {"apiKey": [endpoint.scope] if endpoint.scope else []}
+    return [by_token] if endpoint.auth == "token" else [by_token, by_key]
 
 
 def _errors_of(endpoint: Endpoint) -> list[type[ApiError]]:
@@ -59,6 +79,10 @@ def _errors_of(endpoint: Endpoint) -> list[type[ApiError]]:
         errors += [MalformedJsonError, BodyTooLargeError, UnsupportedMediaTypeError]
     if endpoint.body is not None or endpoint.query is not None:
         errors.append(type(endpoint.invalid([])))
+    if endpoint.scope is not None:
+        errors.append(InsufficientScopeError)
+    if endpoint.idempotent:
+        errors += idempotency.ERRORS
     return errors
 
 
@@ -97,14 +121,16 @@ def _content(model: type[BaseModel], *, is_list: bool = False) -> dict[str, Any]
 
 
 def _parameters(endpoint: Endpoint, schemas: dict[str, Any]) -> list[dict[str, Any]]:
-    path = [
+    parameters: list[dict[str, Any]] = [
         {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
         for name in re.findall(r"{(\w+)[^}]*}", endpoint.path)
     ]
+    if endpoint.idempotent:
+        parameters.append(IDEMPOTENCY_KEY)
     if endpoint.query is None:
-        return path
+        return parameters
     query = schemas[endpoint.query.__name__]
-    return path + [
+    return parameters + [
         {"name": name, "in": "query", "required": name in query.get("required", ()), "schema": schema}
         for name, schema in query["properties"].items()
     ]
@@ -120,7 +146,7 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         "operationId": endpoint.handler.__name__,
         "summary": endpoint.summary,
         "tags": [endpoint.tag],
-        "security": SECURITY[endpoint.auth],
+        "security": _security(endpoint),
         "parameters": _parameters(endpoint, schemas),
         "responses": {str(endpoint.status): success, **_error_responses(endpoint)},
     }

@@ -2,16 +2,23 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from contextlib import nullcontext
+from datetime import timedelta
 
+import stamina
 import structlog
 from aiohttp import web
 
+from shared import idempotency as idempotent
 from shared.amqp import AmqpBus
 from shared.background import running
 from shared.bus import BrokerUnavailableError, EventBus
 from shared.db import Database
 from shared.health import HEALTH
+from shared.inbox import Consumer
 from shared.outbox import Relay
+from shared.pruning import prune_forever
+from shared.secret_box import SecretBox
 from shared.settings import ServiceSettings
 
 log = structlog.get_logger(__name__)
@@ -20,6 +27,7 @@ DATABASE = web.AppKey("database", Database)
 BUS = web.AppKey("bus", EventBus)
 
 CleanupContext = Callable[[web.Application], AsyncIterator[None]]
+MakeConsumer = Callable[[Database, EventBus], Consumer]
 
 
 def database(settings: ServiceSettings, schema: str) -> CleanupContext:
@@ -31,6 +39,18 @@ def database(settings: ServiceSettings, schema: str) -> CleanupContext:
         app[HEALTH].register("database", db.ping)
         yield
         await db.close()
+
+    return context
+
+
+def idempotency(encryption_keys: str, purpose: str) -> CleanupContext:
+    """The answers kept for requests with an Idempotency-Key, sealed for `purpose`; after `database`."""
+
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        db = app[DATABASE]
+        app[idempotent.IDEMPOTENCY] = idempotent.Idempotency(db, SecretBox(encryption_keys, purpose))
+        async with running(prune_forever(db, idempotent.PRUNE, timedelta(hours=24)), "pruning idempotency keys"):
+            yield
 
     return context
 
@@ -59,20 +79,40 @@ def event_bus(settings: ServiceSettings, bus: EventBus | None) -> CleanupContext
     return context
 
 
-def outbox_relay(settings: ServiceSettings, bus: EventBus | None) -> CleanupContext:
-    """The relay, in the background: while the broker is away the API goes on, and events wait in the outbox."""
+async def _consume(consumer: Consumer) -> None:
+    """Until cancelled; tries until the broker lets it subscribe."""
+    async for attempt in stamina.retry_context(on=BrokerUnavailableError, attempts=None, timeout=None, wait_max=5):
+        with attempt:
+            await consumer.start()
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await consumer.close()
 
-    async def relay(db: Database) -> None:
-        if bus is not None:
+
+def outbox_relay(
+    settings: ServiceSettings, bus: EventBus | None, make_consumer: MakeConsumer | None = None
+) -> CleanupContext:
+    """The relay, and a consumer if there is one, in the background.
+
+    While the broker is away the API goes on, and events wait in the outbox and in their queue.
+    """
+
+    async def exchange(db: Database, bus: EventBus) -> None:
+        consuming = running(_consume(make_consumer(db, bus)), "event consumer") if make_consumer else nullcontext()
+        async with consuming:
             await Relay(db, bus).run()
+
+    async def exchange_on_own(db: Database) -> None:
         own = await connect_bus(settings)
         try:
-            await Relay(db, own).run()
+            await exchange(db, own)
         finally:
             await asyncio.shield(own.close())
 
     async def context(app: web.Application) -> AsyncIterator[None]:
-        async with running(relay(app[DATABASE]), "outbox relay"):
+        db = app[DATABASE]
+        async with running(exchange(db, bus) if bus else exchange_on_own(db), "outbox relay"):
             yield
 
     return context

@@ -18,7 +18,7 @@ from auth_service.accounts.schemas import (
     Signup,
 )
 from auth_service.accounts.service import ACCOUNTS
-from auth_service.client import client_of
+from shared.client import client_of
 from auth_service.passwords.errors import WeakPasswordError
 from auth_service.passwords.hasher import HasherBusyError
 from auth_service.throttles.errors import TooManyAttemptsError

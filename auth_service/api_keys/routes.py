@@ -5,7 +5,7 @@ from dataclasses import asdict
 from auth_service.api_keys.errors import ApiKeyNotFoundError, InvalidApiKeyError, TooManyApiKeysError, unprocessable
 from auth_service.api_keys.schemas import CreateKey, KeyCreated, KeyGenerated, KeyList, KeyView, VerifiedKey, VerifyKey
 from auth_service.api_keys.service import API_KEYS
-from auth_service.client import client_of
+from shared.client import client_of
 from shared.endpoints import Context, Router
 from shared.ids import is_id
 

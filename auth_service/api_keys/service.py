@@ -13,7 +13,7 @@ from auth_service.api_keys.repository import ApiKey
 from auth_service.api_keys.usage import KeyUsage
 from auth_service.audit import repository as audit
 from auth_service.audit.events import Action
-from auth_service.client import Client
+from shared.client import Client
 from auth_service.mail import messages
 from auth_service.resources import Resources
 from shared.db import Tx

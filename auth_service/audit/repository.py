@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from auth_service.audit.events import Action
-from auth_service.client import Client
+from shared.client import Client
 from shared.db import Database, Tx
 from shared.ids import new_id
 

@@ -5,7 +5,7 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from auth_service.keys.rotation import SigningKey
-from auth_service.secret_box import SecretBox
+from shared.secret_box import SecretBox
 from shared.db import Tx
 
 _LOCK = 7_261_002  # any number that is ours

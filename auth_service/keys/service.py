@@ -17,7 +17,7 @@ from auth_service.keys import repository
 from auth_service.keys.errors import SealedWithAnotherKeyError
 from auth_service.keys.rotation import SigningKey, due, outdated, signer
 from auth_service.keys.schemas import Jwk, JwkSet
-from auth_service.secret_box import SecretBox
+from shared.secret_box import SecretBox
 from shared.clock import Clock
 from shared.db import Database
 from shared.errors import ApiError

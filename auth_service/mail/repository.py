@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import orjson
 
 from auth_service.mail.port import Mail
-from auth_service.secret_box import SecretBox
+from shared.secret_box import SecretBox
 from shared.db import Tx
 from shared.ids import new_id
 

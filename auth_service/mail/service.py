@@ -8,7 +8,7 @@ import structlog
 
 from auth_service.mail import repository
 from auth_service.mail.port import Mail, Mailer, MailFailedError
-from auth_service.secret_box import SecretBox
+from shared.secret_box import SecretBox
 from shared.backoff import backoff_seconds
 from shared.clock import Clock
 from shared.db import Database, DatabaseUnavailableError, Tx

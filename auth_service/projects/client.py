@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from auth_service.projects.schemas import ProjectData
 from shared import tokens
 from shared.errors import BadGatewayError, UnavailableError
-from shared.http import REQUEST_ID
+from shared.request_ids import REQUEST_ID
 from shared.tokens import InternalTokens, Principal
 
 TIMEOUT = aiohttp.ClientTimeout(total=5, connect=2)

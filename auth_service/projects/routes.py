@@ -5,7 +5,7 @@ from auth_service.projects.schemas import ActiveProject, ActiveProjectSet, SetAc
 from auth_service.projects.service import ACTIVE_PROJECTS
 from shared.endpoints import Context, Router
 from shared.errors import BadGatewayError, UnavailableError
-from shared.http import request_id
+from shared.request_ids import request_id
 
 router = Router("User")
 

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from auth_service.client import Client
+from shared.client import Client
 from auth_service.sessions.refresh import RefreshToken
 from shared.db import Record, Tx
 

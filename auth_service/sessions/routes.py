@@ -1,7 +1,7 @@
 """Endpoints of log-in and sessions."""
 
 from auth_service.accounts.schemas import PublicUser
-from auth_service.client import client_of
+from shared.client import client_of
 from auth_service.passwords.hasher import HasherBusyError
 from auth_service.sessions.errors import (
     EmailNotVerifiedError,

@@ -1,6 +1,6 @@
 """Endpoints that verify an e-mail address."""
 
-from auth_service.client import client_of
+from shared.client import client_of
 from auth_service.throttles.errors import TooManyAttemptsError
 from auth_service.verification.errors import (
     AlreadyVerifiedError,

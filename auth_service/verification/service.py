@@ -9,7 +9,7 @@ from auth_service.accounts import repository as accounts
 from auth_service.accounts.repository import User, id_of
 from auth_service.audit import repository as audit
 from auth_service.audit.events import Action
-from auth_service.client import Client
+from shared.client import Client
 from auth_service.fields import address_key
 from auth_service.mail import messages
 from auth_service.resources import Resources

@@ -1,6 +1,7 @@
 """`python -m deploy.local`: the commands behind the Makefile."""
 
 import asyncio
+import itertools
 import os
 import signal
 import sys
@@ -97,11 +98,9 @@ def show_logs(var: Path, names: tuple[str, ...], follow: bool, lines: int) -> No
     files = logs.log_files(var / "log", names)
     if not files:
         raise StartError("There are no such logs yet: start the stack with `make up`, see names with `make status`.")
-    for line in logs.recent(files, lines):
+    written_from_now_on = logs.follow(var / "log", names) if follow else ()
+    for line in itertools.chain(logs.recent(files, lines), written_from_now_on):
         _show(line)
-    if follow:
-        for line in logs.follow(var / "log", names):
-            _show(line)
 
 
 def _show(line: logs.Line) -> None:

@@ -70,8 +70,11 @@ def recent(files: list[Path], count: int) -> list[Line]:
 
 
 def follow(directory: Path, names: tuple[str, ...]) -> Iterator[Line]:
-    """Yield lines as they are written from now on, also of files that appear later; never ends."""
-    positions = {file: file.stat().st_size for file in log_files(directory, names)}
+    """Lines as they are written after this call, also of files that appear later; never ends."""
+    return _follow(directory, names, {file: file.stat().st_size for file in log_files(directory, names)})
+
+
+def _follow(directory: Path, names: tuple[str, ...], positions: dict[Path, int]) -> Iterator[Line]:
     while True:
         for file in log_files(directory, names):
             text, positions[file] = _read_whole_lines(file, positions.get(file, 0))

@@ -192,3 +192,25 @@ async def test_connecting_waits_for_a_broker_that_starts_later(broker: Broker, a
     bus = await connecting
     await bus.ping()
     await bus.close()
+
+
+async def test_subscribing_fails_while_the_broker_is_away_and_may_be_tried_again(
+    broker: Broker, amqp_prefix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("shared.amqp.OPERATION_TIMEOUT_SECONDS", 0.3)
+    bus = await AmqpBus.connect(broker.url, prefix=amqp_prefix)
+    received: list[Event] = []
+
+    async def handler(event: Event) -> None:
+        received.append(event)
+
+    broker.node.send(signal.SIGSTOP)
+    with pytest.raises(BrokerUnavailableError):
+        await bus.subscribe("late", ["call.*"], handler)
+    broker.node.send(signal.SIGCONT)
+    monkeypatch.undo()
+    await bus.subscribe("late", ["call.*"], handler)
+    event = make_event()
+    await bus.publish_many([event], 10)
+    await eventually(lambda: received == [event])
+    await bus.close()

@@ -1,5 +1,6 @@
-"""Keeps secrets at rest: everything is derived from the one ENCRYPTION_KEY, apart for each purpose."""
+"""Keeps secrets at rest: everything is derived from one key of the settings, apart for each purpose."""
 
+import base64
 import hmac
 import secrets
 from contextlib import suppress
@@ -19,6 +20,7 @@ class SecretBox:
     """
 
     def __init__(self, encryption_keys: str, purpose: str) -> None:
+        """`purpose` is `service:use`; changing it makes what was sealed unreadable."""
         keys = encryption_keys.split(",")
         self._sealing = [AESGCM(_derive(key, f"{purpose}:seal")) for key in keys]
         self._hashing = _derive(keys[0], f"{purpose}:hash")
@@ -35,11 +37,19 @@ class SecretBox:
                 return key.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], None)
         raise InvalidTag
 
+    def seal_text(self, plain: str) -> str:
+        """The same for a column of text, in base64url."""
+        return base64.urlsafe_b64encode(self.seal(plain.encode())).decode()
+
+    def open_text(self, sealed: str) -> str:
+        """Raises InvalidTag, as `open`."""
+        return self.open(base64.urlsafe_b64decode(sealed)).decode()
+
     def hash(self, *parts: str) -> bytes:
         """A keyed hash: short secrets and addresses can't be guessed from a stolen database."""
         return hmac.digest(self._hashing, "\0".join(parts).encode(), "sha256")
 
 
 def _derive(encryption_key: str, info: str) -> bytes:
-    kdf = HKDF(SHA256(), length=32, salt=None, info=f"talkstack:auth:{info}".encode())
+    kdf = HKDF(SHA256(), length=32, salt=None, info=f"talkstack:{info}".encode())
     return kdf.derive(encryption_key.strip().encode())

@@ -3,7 +3,7 @@
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from auth_service.client import Client, client_of
+from shared.client import Client, client_of
 
 
 def test_the_gateways_word_and_the_program_are_kept_shortened() -> None:

@@ -1,0 +1,68 @@
+"""`make bench`: measures a whole stack on this machine and prints tables, with the bars beside the figures.
+
+It measures and never judges: the exit status is 0 unless something broke. All of it takes less than eight minutes.
+"""
+
+import argparse
+import asyncio
+import sys
+import tempfile
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+
+from tests.bench.api import gateway, make_call
+from tests.bench.calls import concurrency, null, voice
+from tests.bench.rig import Rig, running
+from tests.bench.sections import Section, machine
+
+Benchmark = Callable[[Rig], Awaitable[list[Section]]]
+BENCHMARKS: Mapping[str, tuple[Benchmark, int]] = {
+    "gateway": (gateway, 90),
+    "makecall": (make_call, 150),
+    "voice": (voice, 240),
+    "concurrency": (concurrency, 400),
+    "null": (null, 270),
+}
+"""Each with the seconds after which it is given up; what it takes on two free cores is in its docstring."""
+
+
+async def run(names: Sequence[str], console: Console) -> list[Section]:
+    """Measure and print; the tables are returned as well."""
+    found: list[Section] = []
+    with tempfile.TemporaryDirectory(prefix="talkstack-bench-") as var:
+        console.print("starting a stack of its own ...")
+        async with running(Path(var)) as rig:
+            for name in names:
+                benchmark, limit_seconds = BENCHMARKS[name]
+                console.print(f"{name}: {benchmark.__doc__}\n")
+                async with asyncio.timeout(limit_seconds):
+                    sections = await benchmark(rig)
+                for section in sections:
+                    console.print(section.table(), "")
+                found += sections
+    return found
+
+
+def main() -> None:
+    """Read the command line and run."""
+    parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="name", help=f"what to measure: {', '.join(BENCHMARKS)}")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.names) - set(BENCHMARKS):
+        parser.error(f"no benchmark is called {', '.join(sorted(unknown))}; there are {', '.join(BENCHMARKS)}")
+    console = Console(width=None if sys.stdout.isatty() else 120)
+    about = machine()
+    console.print(", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in about.items()))
+    sections = asyncio.run(run(arguments.names or list(BENCHMARKS), console))
+    if arguments.json:
+        report = {"machine": about, "sections": [asdict(section) for section in sections]}
+        arguments.json.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))
+
+
+if __name__ == "__main__":
+    main()
