@@ -9,12 +9,16 @@ from datetime import timedelta
 from typing import Protocol
 
 import structlog
+from prometheus_client import Counter
 
 from call_service.carriers.port import FRAME_MS
 
 log = structlog.get_logger()
 
 MAX_BURST = 5
+
+LATE = Counter("talkstack_ticks_late", "Audio frames that came more than 20 ms late.")
+SKIPPED = Counter("talkstack_ticks_skipped", "Audio frames that were given up after a stall.")
 
 
 class Scheduler(Protocol):
@@ -91,13 +95,18 @@ class Ticker:
     def _wake(self) -> None:
         overdue = int((self._clock.time() - self._due) / self._period)
         ticks = min(1 + overdue, self._max_burst)
-        self.late_ticks += overdue
-        self.skipped_ticks += 1 + overdue - ticks
+        self._count(overdue, 1 + overdue - ticks)
         for _ in range(ticks):
             self._tick_all()
         self._is_running = bool(self._members)
         if self._is_running:
             self._schedule(1 + overdue)
+
+    def _count(self, late: int, skipped: int) -> None:
+        self.late_ticks += late
+        self.skipped_ticks += skipped
+        LATE.inc(late)
+        SKIPPED.inc(skipped)
 
     def _tick_all(self) -> None:
         for member in tuple(self._members):

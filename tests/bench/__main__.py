@@ -1,10 +1,11 @@
 """`make bench`: measures a whole stack on this machine and prints tables, with the bars beside the figures.
 
-It measures and never judges: the exit status is 0 unless something broke. All of it takes less than eight minutes.
+It measures and never judges: the exit status is 0 unless something broke. All of it takes about eight minutes.
 """
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 import orjson
 from rich.console import Console
 
+from deploy.local.system import StartError
 from tests.bench.api import gateway, make_call
 from tests.bench.calls import concurrency, null, voice
 from tests.bench.rig import Rig, running
@@ -31,7 +33,10 @@ BENCHMARKS: Mapping[str, tuple[Benchmark, int]] = {
 
 
 async def run(names: Sequence[str], console: Console) -> list[Section]:
-    """Measure and print; the tables are returned as well."""
+    """Measure and print; the tables are returned as well. Ended by SIGTERM it stops what it started first, as by ^C."""
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     found: list[Section] = []
     with tempfile.TemporaryDirectory(prefix="talkstack-bench-") as var:
         console.print("starting a stack of its own ...")
@@ -58,7 +63,12 @@ def main() -> None:
     console = Console(width=None if sys.stdout.isatty() else 120)
     about = machine()
     console.print(", ".join(f"{name.replace('_', ' ')}: {value}" for name, value in about.items()))
-    sections = asyncio.run(run(arguments.names or list(BENCHMARKS), console))
+    try:
+        sections = asyncio.run(run(arguments.names or list(BENCHMARKS), console))
+    except StartError as error:
+        sys.exit(str(error))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.exit("Stopped.")
     if arguments.json:
         report = {"machine": about, "sections": [asdict(section) for section in sections]}
         arguments.json.write_bytes(orjson.dumps(report, option=orjson.OPT_INDENT_2))

@@ -110,17 +110,20 @@ class Callee:
 
     async def _hear(self, pattern: str) -> None:
         while True:
-            heard = await self._listen()
+            # Recognition costs more than all the rest of a call: not where any words will do.
+            heard = await self._listen(understands=bool(pattern))
             if heard is None or re.search(pattern, heard, re.IGNORECASE):
                 return
 
-    async def _listen(self) -> str | None:
-        """All that the agent says until it asked a question or leaves a gap; None where there is no recognition."""
+    async def _listen(self, *, understands: bool = True) -> str | None:
+        """All that the agent says until it asked a question or leaves a gap; None where nothing was recognised."""
         heard = ""
         while True:
-            heard = f"{heard} {await self._understand(await self._next_utterance())}".strip()
+            utterance = await self._next_utterance()
+            if understands:
+                heard = f"{heard} {await self._understand(utterance)}".strip()
             if not await self._goes_on(0 if heard.endswith("?") else MORE_TO_COME_MS):
-                return heard if self._recognizer else None
+                return heard if understands and self._recognizer else None
 
     async def _goes_on(self, within_ms: int) -> bool:
         ear, waited_ms = self.handset.ear, self.handset.stopwatch()
