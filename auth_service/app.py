@@ -7,8 +7,10 @@ from datetime import timedelta
 import aiohttp
 from aiohttp import web
 
+from auth_service.accounts import events as account_events
 from auth_service.accounts.routes import router as accounts
 from auth_service.accounts.service import ACCOUNTS, AccountService
+from auth_service.api_keys import events as api_key_events
 from auth_service.api_keys.routes import router as api_keys
 from auth_service.api_keys.service import API_KEYS, ApiKeyService
 from auth_service.api_keys.usage import KeyUsage
@@ -17,16 +19,17 @@ from auth_service.audit.routes import router as audit
 from auth_service.audit.service import AUDIT_LOG, AuditLog
 from auth_service.keys.routes import router as keys
 from auth_service.keys.service import KEY_RING, KeyRing
+from auth_service.mail import events as mail_events
 from auth_service.mail.files import FileMailer
 from auth_service.mail.port import Mailer
-from auth_service.mail.service import MailQueue
+from auth_service.mail.service import MAIL, MailQueue
 from auth_service.mail.smtp import SmtpMailer
 from auth_service.passwords.hasher import PasswordHasher
 from auth_service.projects.client import ProjectClient
 from auth_service.projects.routes import router as projects
 from auth_service.projects.service import ACTIVE_PROJECTS, ActiveProjectService
 from auth_service.resources import SOURCE, Resources
-from shared.secret_box import SecretBox
+from auth_service.sessions import events as session_events
 from auth_service.sessions.repository import PRUNE as PRUNE_SESSIONS
 from auth_service.sessions.routes import router as sessions
 from auth_service.sessions.service import SESSIONS, SessionService
@@ -38,11 +41,15 @@ from auth_service.verification.service import VERIFICATION, VerificationService
 from shared.background import running
 from shared.bus import EventBus
 from shared.clock import Clock, SystemClock
+from shared.db import Database
 from shared.endpoints import INTERNAL_TOKENS
 from shared.http import new_app
+from shared.inbox import Consumer
 from shared.pruning import prune_forever
 from shared.resources import DATABASE, CleanupContext, database, idempotency, outbox_relay
+from shared.secret_box import SecretBox
 
+EVENT_TYPES = (*account_events.TYPES, *session_events.TYPES, *api_key_events.TYPES)
 ROUTERS = (accounts, verification, sessions, api_keys, projects, audit, keys)
 DAY = timedelta(days=1)
 
@@ -62,7 +69,7 @@ def _services(settings: AuthSettings, clock: Clock, mailer: Mailer) -> CleanupCo
 
     async def context(app: web.Application) -> AsyncIterator[None]:
         db = app[DATABASE]
-        mail = MailQueue(db, mailer, _box(settings, "mail"), clock)
+        mail = app[MAIL] = MailQueue(db, mailer, _box(settings, "mail"), clock)
         keys = KeyRing(db, _box(settings, "signing-keys"), clock, timedelta(days=settings.signing_key_days))
         passwords = PasswordHasher(settings.password_hash_threads, settings.password_hash_queue)
         resources = Resources(settings, db, clock, mail, _box(settings, "secrets"), passwords, keys)
@@ -104,9 +111,13 @@ def build_app(
 ) -> web.Application:
     """The API of auth_service; `bus`, `clock` and `mailer` replace RabbitMQ, the machine's clock and SMTP or files."""
     clock = clock or SystemClock()
-    app = new_app(settings, SOURCE, ROUTERS)
+    app = new_app(settings, SOURCE, ROUTERS, EVENT_TYPES)
+
+    def make_consumer(db: Database, bus: EventBus) -> Consumer:
+        return mail_events.consumer(db, bus, app[MAIL])
+
     app.cleanup_ctx.append(database(settings, settings.database_schema))
     app.cleanup_ctx.append(idempotency(settings.encryption_key.get_secret_value(), "auth:idempotency"))
     app.cleanup_ctx.append(_services(settings, clock, mailer or _mailer(settings, clock)))
-    app.cleanup_ctx.append(outbox_relay(settings, bus))
+    app.cleanup_ctx.append(outbox_relay(settings, bus, make_consumer))
     return app

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from auth_service.keys.service import KeyRing
 from auth_service.mail.service import MailQueue
 from auth_service.passwords.hasher import PasswordHasher
-from shared.secret_box import SecretBox
 from auth_service.settings import AuthSettings
 from shared.clock import Clock
 from shared.db import Database
+from shared.secret_box import SecretBox
 
 SOURCE = "auth_service"
 

@@ -5,12 +5,15 @@ from datetime import timedelta
 
 from aiohttp import web
 
+from project_service.agents import events as agent_events
 from project_service.agents.routes import AGENTS
 from project_service.agents.routes import router as agents_router
 from project_service.agents.service import Agents
+from project_service.phone_numbers import events as phone_number_events
 from project_service.phone_numbers.routes import PHONE_NUMBERS
 from project_service.phone_numbers.routes import router as phone_numbers_router
 from project_service.phone_numbers.service import PhoneNumbers
+from project_service.projects import events as project_events
 from project_service.projects.routes import PROJECTS
 from project_service.projects.routes import router as projects_router
 from project_service.projects.service import Projects
@@ -18,12 +21,12 @@ from project_service.settings import ProjectSettings, WebhookSettings
 from project_service.voices.routes import VOICES
 from project_service.voices.routes import router as voices_router
 from project_service.voices.service import Voices
+from project_service.webhooks import events as webhook_events
 from project_service.webhooks import queue
 from project_service.webhooks.deliverer import Deliverer
 from project_service.webhooks.events import BINDINGS, QUEUE, on_call_event
 from project_service.webhooks.routes import WEBHOOKS
 from project_service.webhooks.routes import router as webhooks_router
-from project_service.webhooks.secrets import SecretBox
 from project_service.webhooks.service import Webhooks
 from shared.background import running
 from shared.bus import EventBus
@@ -33,10 +36,13 @@ from shared.http_client import GuardedClient
 from shared.inbox import Consumer
 from shared.pagination import Cursors
 from shared.pruning import prune_forever
-from shared.resources import BUS, DATABASE, CleanupContext, database, event_bus, outbox_relay
+from shared.resources import BUS, DATABASE, CleanupContext, database, event_bus, idempotency, outbox_relay
+from shared.secret_box import SecretBox
 
 SERVICE = "project_service"
 WORKER = "project_webhooks"
+WEBHOOK_SECRETS = "project:webhook-secrets"
+EVENT_TYPES = (*project_events.TYPES, *agent_events.TYPES, *phone_number_events.TYPES, *webhook_events.TYPES)
 ROUTERS = (projects_router, agents_router, voices_router, phone_numbers_router, webhooks_router)
 
 
@@ -90,17 +96,22 @@ async def _consumer(app: web.Application) -> AsyncIterator[None]:
 
 def build_app(settings: ProjectSettings, bus: EventBus | None = None) -> web.Application:
     """The API process; it relays its outbox to `bus` (RabbitMQ by default)."""
-    secrets = SecretBox(settings.encryption_key.get_secret_value())
-    app = new_app(settings, SERVICE, ROUTERS)
+    secrets = SecretBox(settings.encryption_key.get_secret_value(), WEBHOOK_SECRETS)
+    app = new_app(settings, SERVICE, ROUTERS, EVENT_TYPES)
     app.cleanup_ctx.extend(
-        [database(settings, settings.database_schema), _services(settings, secrets), outbox_relay(settings, bus)]
+        [
+            database(settings, settings.database_schema),
+            idempotency(settings.encryption_key.get_secret_value(), "project:idempotency"),
+            _services(settings, secrets),
+            outbox_relay(settings, bus),
+        ]
     )
     return app
 
 
 def build_webhooks_app(settings: WebhookSettings, bus: EventBus | None = None) -> web.Application:
     """The webhook worker: its HTTP side is health and metrics only."""
-    secrets = SecretBox(settings.encryption_key.get_secret_value())
+    secrets = SecretBox(settings.encryption_key.get_secret_value(), WEBHOOK_SECRETS)
     app = new_app(settings, WORKER)
     app.cleanup_ctx.extend(
         [

@@ -35,7 +35,7 @@ _FAILURES = (*CONNECTION_EXCEPTIONS, TimeoutError)
 
 
 @contextmanager
-def _translated(doing: str) -> Iterator[None]:
+def translated(doing: str) -> Iterator[None]:
     """Failures of the broker become BrokerUnavailableError.
 
     Among them a CancelledError that nobody asked for: aio-pika 10.2 raises it in a `publish` that waits while a stuck
@@ -53,7 +53,7 @@ def _translated(doing: str) -> Iterator[None]:
 
 async def _attempt(doing: str, operation: Awaitable[object]) -> None:
     """For what needs no second try: when it fails the channel is gone, and the broker requeues what was open on it."""
-    with suppress(BrokerUnavailableError), _translated(doing):
+    with suppress(BrokerUnavailableError), translated(doing):
         async with asyncio.timeout(OPERATION_TIMEOUT_SECONDS):
             await operation
 
@@ -154,7 +154,7 @@ class AmqpBus:
             undo.push_async_callback(publishing.close)
             consuming = await _open(url, "consume", patience_seconds)
             undo.push_async_callback(consuming.close)
-            with _translated("declaring the exchange"):
+            with translated("declaring the exchange"):
                 async with asyncio.timeout(OPERATION_TIMEOUT_SECONDS):
                     channel = publishing.channel()
                     await channel.initialize()
@@ -178,7 +178,7 @@ class AmqpBus:
             app_id=event.source,
         )
         try:
-            with _translated("publishing"):
+            with translated("publishing"):
                 await self._exchange.publish(message, event.type, mandatory=False, timeout=timeout_seconds)
         except BrokerUnavailableError as error:
             log.debug("event_unconfirmed", event_id=event.id, cause=error.message)
@@ -202,10 +202,10 @@ class AmqpBus:
             # through should not fall with the connection.
             dispatcher.dispatch(_AmqpDelivery(message))
 
-        with _translated("subscribing"):
+        with translated("subscribing"):
             channel = self._consuming.channel()
         try:
-            with _translated("subscribing"):
+            with translated("subscribing"):
                 async with asyncio.timeout(OPERATION_TIMEOUT_SECONDS):
                     await channel.initialize()
                     await channel.set_qos(prefetch_count=prefetch)

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 import structlog
+from prometheus_client import Counter
 
 from shared.backoff import backoff_seconds
 from shared.bus import EventHandler
@@ -12,6 +13,9 @@ from shared.errors import ApiError
 from shared.events import Event
 
 log = structlog.get_logger(__name__)
+
+
+EVENTS = Counter("talkstack_events_received", "Events of a queue, by what became of this try.", ["queue", "result"])
 
 
 class Delivery(Protocol):
@@ -84,10 +88,12 @@ class Dispatcher:
             event = Event.from_bytes(delivery.body)
         except ValueError:
             log.exception("event_undecodable", queue=self._queue)
+            EVENTS.labels(self._queue, "undecodable").inc()
             await delivery.reject()
             return
         async with self._slots:
             handled = await self._handled(event, delivery.failures)
+        EVENTS.labels(self._queue, "handled" if handled else "failed").inc()
         if handled:
             await delivery.accept()
             return

@@ -25,6 +25,7 @@ from shared.errors import (
     UnprocessableError,
     UnsupportedMediaTypeError,
 )
+from shared.forms import received
 from shared.idempotency import IDEMPOTENCY
 from shared.scopes import Scope
 from shared.tokens import InternalTokens, Principal
@@ -89,9 +90,11 @@ class Endpoint:
     """One row of the table.
 
     `auth`: `none` (public), `any` (token or API key), `token` (access token only), `internal` (our own processes).
-    `is_list`: the answer is a bare array of `answer`. `content_type`: of an answer that is no JSON.
+    `is_list`: the answer is a bare array of `answer`. `content_type`: of an answer (or another
+    form of it) that is no JSON.
     `invalid` makes the error for a malformed body. `scope`: what an `any` endpoint's credentials must be allowed to do.
-    `idempotent`: takes an Idempotency-Key, see `shared.idempotency`.
+    `idempotent`: takes an Idempotency-Key, see `shared.idempotency`. `is_form`: the body comes as multipart/form-data,
+    files included, see `shared.forms`.
     """
 
     method: str
@@ -101,6 +104,7 @@ class Endpoint:
     auth: Auth = "any"
     scope: Scope | None = None
     body: type[BaseModel] | None = None
+    is_form: bool = False
     query: type[BaseModel] | None = None
     answer: type[BaseModel] | None = None
     is_list: bool = False
@@ -239,25 +243,32 @@ def _render(answer: Answer, status: int) -> web.StreamResponse:
 
 
 def _canonical(values: Any) -> str:
-    return orjson.dumps(values, option=orjson.OPT_SORT_KEYS).decode()
+    """Files by their digest."""
+    options = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATACLASS
+    return orjson.dumps(values, option=options, default=lambda file: file.digest).decode()
 
 
 def _serve(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamResponse]]:
     async def serve(request: web.Request) -> web.StreamResponse:
         principal = authorize(request, endpoint.auth, endpoint.scope)
-        values = body = None
-        if endpoint.body is not None:
-            values = await read_json(request, endpoint.max_body_bytes)
-            body = validate(endpoint.body, values, endpoint.invalid)
+        if endpoint.body is None:
+            return await answer(request, principal, None)
+        if endpoint.is_form:
+            async with received(request, endpoint.max_body_bytes) as fields:
+                return await answer(request, principal, fields)
+        return await answer(request, principal, await read_json(request, endpoint.max_body_bytes))
 
-        async def answer() -> web.StreamResponse:
+    async def answer(request: web.Request, principal: Principal | None, values: Any) -> web.StreamResponse:
+        body = validate(endpoint.body, values, endpoint.invalid) if endpoint.body else None
+
+        async def work() -> web.StreamResponse:
             return _render(await endpoint.handler(Context(request, body, principal)), endpoint.status)
 
         if not endpoint.idempotent:
-            return await answer()
-        content = None if request.content_type.startswith("multipart/") else _canonical(values)
+            return await work()
         tenant = principal.tenant if principal else None
-        return await request.app[IDEMPOTENCY].once(request, tenant, content, answer)
+        own_form = request.content_type.startswith("multipart/") and not endpoint.is_form
+        return await request.app[IDEMPOTENCY].once(request, tenant, None if own_form else _canonical(values), work)
 
     return serve
 

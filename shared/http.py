@@ -2,9 +2,10 @@
 
 import asyncio
 import signal
+import socket
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack, suppress
+from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
@@ -14,8 +15,9 @@ import uvloop
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from shared import asyncapi, openapi
 from shared import health as health_checks
-from shared import openapi
+from shared.asyncapi import EventType
 from shared.clock import SystemClock
 from shared.endpoints import INTERNAL_TOKENS, Router, add_endpoints
 from shared.envelope import error_response, json_response
@@ -40,6 +42,14 @@ DrainHook = Callable[[], Awaitable[None]]
 DRAIN_HOOKS = web.AppKey("drain_hooks", list[DrainHook])
 # How aiohttp serves an application, where the defaults do not fit.
 SERVER_OPTIONS = web.AppKey("server_options", dict[str, Any])
+OPENAPI = web.AppKey("openapi", dict[str, Any])
+ASYNCAPI = web.AppKey("asyncapi", dict[str, Any])
+# What runs an application, where it is not aiohttp's own.
+RUNNER: web.AppKey[type[web.AppRunner]] = web.AppKey("runner")
+# Idle connections live on for so long after SIGTERM, so that nobody writes a request to one that is being closed; the
+# gateway and other clients of ours drop theirs sooner.
+IDLE_SECONDS = 5.0
+BACKLOG = 1024
 
 
 def _from_http_exception(error: web.HTTPException) -> ApiError:
@@ -80,6 +90,8 @@ async def request_middleware(request: web.Request, handler: Handler) -> web.Stre
     response = await render_errors(request, handler)
     if not response.prepared:
         response.headers[REQUEST_ID] = request_id(request)
+        if request.app[HEALTH].is_draining:
+            response.force_close()
     resource = request.match_info.route.resource
     route = resource.canonical if resource else "unmatched"
     HTTP_REQUESTS.labels(request.method, route, response.status).inc()
@@ -87,8 +99,10 @@ async def request_middleware(request: web.Request, handler: Handler) -> web.Stre
     return response
 
 
-def new_app(settings: ProcessSettings, service: str, routers: Sequence[Router] = ()) -> web.Application:
-    """An application with health, metrics, OpenAPI, errors and internal tokens; resources are added by the caller."""
+def new_app(
+    settings: ProcessSettings, service: str, routers: Sequence[Router] = (), events: Sequence[EventType] = ()
+) -> web.Application:
+    """An application with health, metrics, documents, errors and internal tokens; resources are added by the caller."""
     app = web.Application(middlewares=[request_middleware])
     app[HEALTH] = Health()
     app[DRAIN_HOOKS] = []
@@ -96,43 +110,70 @@ def new_app(settings: ProcessSettings, service: str, routers: Sequence[Router] =
     app.router.add_get("/health/live", health_checks.live)
     app.router.add_get("/health/ready", health_checks.ready)
     app.router.add_get("/metrics", metrics)
-    document = openapi.describe(add_endpoints(app, routers), service)
-
-    async def openapi_document(_request: web.Request) -> web.Response:
-        return json_response(document)
-
-    app.router.add_get("/openapi.json", openapi_document)
+    app[OPENAPI] = openapi.describe(add_endpoints(app, routers), service)
+    app[ASYNCAPI] = asyncapi.describe(events, service)
+    app.router.add_get("/openapi.json", _document(OPENAPI))
+    app.router.add_get("/asyncapi.json", _document(ASYNCAPI))
     return app
+
+
+def _document(key: web.AppKey[dict[str, Any]]) -> Handler:
+    async def document(request: web.Request) -> web.StreamResponse:
+        return json_response(request.app[key])
+
+    return document
 
 
 @dataclass(frozen=True, slots=True)
 class Hosted:
-    """An application, and the settings it listens and drains by."""
+    """An application, and the settings it listens and drains by; `listener` is a socket that others listen on too."""
 
     app: web.Application
     settings: ProcessSettings
+    listener: socket.socket | None = None
+
+    def runner(self) -> web.AppRunner:
+        """What serves the application once it has sites."""
+        kind = self.app.get(RUNNER, web.AppRunner)
+        timeout = min(self.settings.drain_seconds, 30)
+        return kind(self.app, access_log=None, shutdown_timeout=timeout, **self.app.get(SERVER_OPTIONS, {}))
+
+    async def listen(self, runner: web.AppRunner) -> None:
+        """Accept connections."""
+        if self.listener is not None:
+            await web.SockSite(runner, self.listener, backlog=BACKLOG).start()
+        else:
+            host, port = self.settings.host, self.settings.port
+            await web.TCPSite(runner, host, port, reuse_port=True, backlog=BACKLOG).start()
 
 
-async def _drain(hosted: Hosted) -> None:
-    hosted.app[HEALTH].is_draining = True
+async def _drain(hosted: Hosted, runner: web.AppRunner) -> None:
+    """End what has no end of its own, accept nothing more, and wait until clients have let go of their connections.
+
+    While it drains, every answer says that its connection ends with it.
+    """
     seconds = hosted.settings.drain_seconds
     try:
-        await asyncio.wait_for(asyncio.gather(*(hook() for hook in hosted.app[DRAIN_HOOKS])), seconds)
+        async with asyncio.timeout(seconds):
+            await asyncio.gather(*(hook() for hook in hosted.app[DRAIN_HOOKS]))
+            for site in runner.sites:
+                await site.stop()
     except TimeoutError:
         log.warning("drain time is over", drain_seconds=seconds)
+    with suppress(TimeoutError):
+        async with asyncio.timeout(min(seconds, IDLE_SECONDS)):
+            while runner.server is not None and runner.server.connections:  # noqa: ASYNC110 - aiohttp tells nobody
+                await asyncio.sleep(0.02)
 
 
-async def _drain_all(hosted: Sequence[Hosted], cut: asyncio.Event) -> None:
+async def _drain_all(works: Sequence[Coroutine[Any, Any, None]], cut: asyncio.Event) -> None:
     log.info("draining")
-    works: list[asyncio.Future[Any]] = [
-        asyncio.gather(*(_drain(one) for one in hosted)),
-        asyncio.ensure_future(cut.wait()),
-    ]
-    await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
-    for work in works:
-        work.cancel()
+    tasks: list[asyncio.Future[Any]] = [asyncio.gather(*works), asyncio.ensure_future(cut.wait())]
+    await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
         with suppress(asyncio.CancelledError):
-            await work
+            await task
 
 
 async def serve(hosted: Sequence[Hosted]) -> None:
@@ -141,21 +182,19 @@ async def serve(hosted: Sequence[Hosted]) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, lambda: cut.set() if stop.is_set() else stop.set())
+    runners: list[web.AppRunner] = []
     async with AsyncExitStack() as stack:
         for one in hosted:
-            settings = one.settings
-            runner = web.AppRunner(
-                one.app,
-                access_log=None,
-                shutdown_timeout=min(settings.drain_seconds, 30),
-                **one.app.get(SERVER_OPTIONS, {}),
-            )
+            runner = one.runner()
+            runners.append(runner)
             stack.push_async_callback(runner.cleanup)
             await runner.setup()
-            await web.TCPSite(runner, settings.host, settings.port, reuse_port=True, backlog=1024).start()
-            log.info("ready", address=settings.host, port=settings.port)
+            await one.listen(runner)
+            log.info("ready", address=one.settings.host, port=one.settings.port)
         await stop.wait()
-        await _drain_all(hosted, cut)
+        for one in hosted:
+            one.app[HEALTH].is_draining = True
+        await _drain_all([_drain(one, runner) for one, runner in zip(hosted, runners, strict=True)], cut)
     log.info("stopped")
 
 
@@ -166,13 +205,20 @@ def run(build_app: Callable[[], web.Application], settings: ProcessSettings, ser
 
 def run_all(build: Callable[[], Sequence[Hosted]], settings: ProcessSettings, service: str) -> None:
     """The main function of every process. A failure at start is one line and exit status 1."""
-    configure_logging(service, settings.log_level, settings.log_format)
 
     async def main() -> None:
         await serve(build())
 
-    try:
+    with at_start(settings, service):
         uvloop.run(main())
+
+
+@contextmanager
+def at_start(settings: ProcessSettings, service: str) -> Iterator[None]:
+    """Logs are set up; an error that is ours or the system's becomes one line and exit status 1."""
+    configure_logging(service, settings.log_level, settings.log_format)
+    try:
+        yield
     except (ApiError, OSError) as error:
         log.critical("cannot start", error=str(error), cause=repr(error.__cause__))
         raise SystemExit(1) from None

@@ -160,7 +160,7 @@ class Idempotency:
         body = response.body or b"" if isinstance(response, web.Response) else None
         if not isinstance(body, bytes) or len(body) > MAX_ANSWER_BYTES:
             raise ValueError("an idempotent endpoint gave an answer that can't be kept; its work is undone")
-        headers = {name: value for name, value in response.headers.items() if name != hdrs.CONTENT_LENGTH}
+        headers = {str(name): value for name, value in response.headers.items() if name != hdrs.CONTENT_LENGTH}
         fingerprint = asked.fingerprint(self._box)
         sealed = self._box.seal(body)
         await tx.execute(_KEEP, asked.owner, asked.key, fingerprint, response.status, headers, sealed)

@@ -1,7 +1,10 @@
 """Prometheus metrics that every process has; modules declare their own beside their code."""
 
+import os
+
 from aiohttp import web
-from prometheus_client import CONTENT_TYPE_LATEST, Counter, Histogram, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, REGISTRY, CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector
 
 HTTP_REQUESTS = Counter("talkstack_http_requests", "HTTP requests answered.", ["method", "route", "status"])
 HTTP_SECONDS = Histogram(
@@ -13,5 +16,9 @@ HTTP_SECONDS = Histogram(
 
 
 async def metrics(_request: web.Request) -> web.Response:
-    """The Prometheus exposition of this process."""
-    return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+    """The Prometheus exposition of this process, or of all that share a port and PROMETHEUS_MULTIPROC_DIR."""
+    registry = REGISTRY
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry)  # type: ignore[no-untyped-call] # has no annotations
+    return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})

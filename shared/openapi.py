@@ -18,11 +18,12 @@ from shared.errors import (
     UnauthorizedError,
     UnsupportedMediaTypeError,
 )
+from shared.forms import MalformedFormError
 from shared.scopes import InsufficientScopeError, Scope
 
 VERSION = "1.0.0"
 _SCHEMA_REF = "#/components/schemas/{model}"
-_EXAMPLE_REQUEST_ID = "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f"
+EXAMPLE_REQUEST_ID = "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f"
 
 ERROR_SCHEMA = {
     "type": "object",
@@ -76,7 +77,8 @@ def _errors_of(endpoint: Endpoint) -> list[type[ApiError]]:
     if endpoint.auth != "none":
         errors.append(UnauthorizedError)
     if endpoint.body is not None:
-        errors += [MalformedJsonError, BodyTooLargeError, UnsupportedMediaTypeError]
+        malformed = MalformedFormError if endpoint.is_form else MalformedJsonError
+        errors += [malformed, BodyTooLargeError, UnsupportedMediaTypeError]
     if endpoint.body is not None or endpoint.query is not None:
         errors.append(type(endpoint.invalid([])))
     if endpoint.scope is not None:
@@ -97,7 +99,7 @@ def _error_responses(endpoint: Endpoint) -> dict[str, Any]:
                 "application/json": {
                     "schema": {"$ref": _SCHEMA_REF.format(model="Error")},
                     "examples": {
-                        code: {"value": error_body(error(), _EXAMPLE_REQUEST_ID)} for code, error in errors.items()
+                        code: {"value": error_body(error(), EXAMPLE_REQUEST_ID)} for code, error in errors.items()
                     },
                 }
             },
@@ -112,12 +114,14 @@ def example_of(model: type[BaseModel]) -> Any:
     return extra.get("example") if isinstance(extra, dict) else None
 
 
-def _content(model: type[BaseModel], *, is_list: bool = False) -> dict[str, Any]:
+def _content(
+    model: type[BaseModel], *, is_list: bool = False, content_type: str = "application/json"
+) -> dict[str, Any]:
     schema: dict[str, Any] = {"$ref": _SCHEMA_REF.format(model=model.__name__)}
     example = example_of(model)
     if is_list:
         schema, example = {"type": "array", "items": schema}, [example]
-    return {"application/json": {"schema": schema, "example": example}}
+    return {content_type: {"schema": schema, "example": example}}
 
 
 def _parameters(endpoint: Endpoint, schemas: dict[str, Any]) -> list[dict[str, Any]]:
@@ -140,8 +144,8 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
     success: dict[str, Any] = {"description": "Success."}
     if endpoint.answer is not None:
         success["content"] = _content(endpoint.answer, is_list=endpoint.is_list)
-    elif endpoint.content_type != "application/json":
-        success["content"] = {endpoint.content_type: {}}
+    if endpoint.content_type != "application/json":
+        success.setdefault("content", {})[endpoint.content_type] = {}
     operation: dict[str, Any] = {
         "operationId": endpoint.handler.__name__,
         "summary": endpoint.summary,
@@ -151,7 +155,8 @@ def _operation(endpoint: Endpoint, schemas: dict[str, Any]) -> dict[str, Any]:
         "responses": {str(endpoint.status): success, **_error_responses(endpoint)},
     }
     if endpoint.body is not None:
-        operation["requestBody"] = {"required": True, "content": _content(endpoint.body)}
+        sent_as = "multipart/form-data" if endpoint.is_form else "application/json"
+        operation["requestBody"] = {"required": True, "content": _content(endpoint.body, content_type=sent_as)}
     return operation
 
 

@@ -11,12 +11,14 @@ from typing import Any, NamedTuple
 import asyncpg
 import orjson
 import structlog
+from prometheus_client import Gauge
 
 from shared.backoff import backoff_seconds
 from shared.bus import EventBus
 from shared.db import Database, DatabaseUnavailableError, Record, Tx
 from shared.events import Event
 from shared.ids import new_id
+from shared.measuring import MOST_COUNTED, measure_forever
 from shared.pruning import prune_forever
 
 log = structlog.get_logger(__name__)
@@ -50,6 +52,7 @@ END $$
 """
 
 MAX_DATA_BYTES = 1 << 20
+RETENTION = timedelta(days=7)  # of what is published
 
 _ADD = """
 WITH next AS (
@@ -75,6 +78,15 @@ DELETE FROM outbox WHERE position IN (
     SELECT position FROM outbox WHERE published_at < now() - $1::interval ORDER BY published_at LIMIT $2
 )
 """
+
+
+_WAITING = """
+SELECT count(*) AS number, coalesce(extract(epoch FROM now() - min(time)), 0) AS seconds
+FROM (SELECT time FROM outbox WHERE published_at IS NULL ORDER BY position LIMIT $1) AS waiting
+"""
+
+WAITING = Gauge("talkstack_outbox_events", "Events that wait for the broker, 10 000 at most.", ["schema"])
+OLDEST = Gauge("talkstack_outbox_oldest_seconds", "How long the first of them has waited.", ["schema"])
 
 
 async def add(
@@ -147,7 +159,7 @@ class Relay:
         batch: int = 256,
         poll_seconds: float = 1.0,
         publish_timeout_seconds: float = 10,
-        retention: timedelta = timedelta(days=7),
+        retention: timedelta = RETENTION,
     ) -> None:
         self._db = db
         self._bus = bus
@@ -162,11 +174,18 @@ class Relay:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._db.listen(f"{self._db.schema}_outbox", lambda _: self._wake.set(), self._wake.set))
             group.create_task(prune_forever(self._db, _PRUNE, self._retention))
+            group.create_task(measure_forever(self.measure))
             group.create_task(self._publish_forever())
 
     async def drain_once(self) -> int:
         """Publish one batch; how many the broker confirmed."""
         return (await self._publish_batch()).confirmed
+
+    async def measure(self) -> None:
+        """Set the gauges of this outbox."""
+        [waiting] = await self._db.fetch(_WAITING, MOST_COUNTED)
+        WAITING.labels(self._db.schema).set(waiting["number"])
+        OLDEST.labels(self._db.schema).set(waiting["seconds"])
 
     async def _publish_forever(self) -> None:
         failures = 0

@@ -18,11 +18,12 @@ from auth_service.accounts.schemas import (
     Signup,
 )
 from auth_service.accounts.service import ACCOUNTS
-from shared.client import client_of
 from auth_service.passwords.errors import WeakPasswordError
 from auth_service.passwords.hasher import HasherBusyError
 from auth_service.throttles.errors import TooManyAttemptsError
+from shared.client import client_of
 from shared.endpoints import Context, Router
+from shared.scopes import Scope
 
 router = Router("Authentication")
 
@@ -30,6 +31,7 @@ router = Router("Authentication")
 @router.add(
     "POST",
     "/auth/signup",
+    idempotent=True,
     auth="none",
     body=Signup,
     answer=SignedUp,
@@ -46,6 +48,7 @@ async def sign_up(ctx: Context[Signup]) -> SignedUp:
 @router.add(
     "POST",
     "/auth/change-password",
+    scope=Scope.ACCOUNT_WRITE,
     body=ChangePassword,
     answer=PasswordChanged,
     errors=[WrongPasswordError, WeakPasswordError, TooManyAttemptsError, HasherBusyError],

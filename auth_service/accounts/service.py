@@ -11,7 +11,6 @@ from auth_service.accounts.errors import AlreadyRegisteredError, InvalidResetTok
 from auth_service.accounts.repository import User, id_of
 from auth_service.audit import repository as audit
 from auth_service.audit.events import Action
-from shared.client import Client
 from auth_service.fields import address_key
 from auth_service.mail import messages
 from auth_service.passwords.errors import WeakPasswordError
@@ -25,6 +24,7 @@ from auth_service.verification import repository as one_time
 from auth_service.verification.codes import IssuedCode
 from auth_service.verification.repository import Purpose
 from auth_service.verification.service import MAILS, VerificationService
+from shared.client import Client
 from shared.db import Tx
 from shared.errors import UnauthorizedError
 from shared.ids import new_id

@@ -1,9 +1,6 @@
 """Refused API keys."""
 
-from collections.abc import Sequence
-
-from shared.endpoints import summarize
-from shared.errors import ApiError, ConflictError, FieldError, NotFoundError, UnprocessableError
+from shared.errors import ApiError, ConflictError, NotFoundError
 
 
 class InvalidApiKeyError(ApiError):
@@ -23,7 +20,3 @@ class TooManyApiKeysError(ConflictError):
     """There are already 100 API keys; delete one that is not used any more."""
 
     code = "too_many_api_keys"
-
-
-def unprocessable(errors: Sequence[FieldError]) -> ApiError:
-    return UnprocessableError(summarize(errors), errors=errors)

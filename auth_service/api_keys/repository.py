@@ -22,6 +22,15 @@ class ApiKey:
     last_used_at: datetime | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """A key that has just ended."""
+
+    id: str
+    name: str
+    hash: bytes
+
+
 _COLUMNS = "id::text, user_id::text, name, hint, scopes, is_default, created_at, expires_at, last_used_at"
 _ADD = """
 INSERT INTO api_keys (id, user_id, name, hash, hint, scopes, is_default, created_at, expires_at)
@@ -34,7 +43,7 @@ _LIST = f"SELECT {_COLUMNS} FROM api_keys WHERE user_id = $1 AND revoked_at IS N
 _REVOKE = """
 UPDATE api_keys SET revoked_at = $2
 WHERE user_id = $1 AND revoked_at IS NULL AND CASE WHEN $3::uuid IS NULL THEN is_default ELSE id = $3 END
-RETURNING id::text, hash
+RETURNING id::text, name, hash
 """
 _USED = """
 UPDATE api_keys SET last_used_at = greatest(last_used_at, used.at)
@@ -71,10 +80,10 @@ async def lock_keys_of(tx: Tx, user_id: str) -> None:
     await tx.execute("SELECT FROM users WHERE id = $1 FOR UPDATE", user_id)
 
 
-async def revoke(tx: Tx, user_id: str, now: datetime, key_id: str | None) -> tuple[str, bytes] | None:
-    """Revoke one key, or the default one; its id and hash."""
+async def revoke(tx: Tx, user_id: str, now: datetime, key_id: str | None) -> Revoked | None:
+    """Revoke one key, or the default one."""
     row = await tx.fetchrow(_REVOKE, user_id, now, key_id)
-    return None if row is None else (row["id"], row["hash"])
+    return None if row is None else Revoked(**row)
 
 
 async def mark_used(db: Database, used: Mapping[str, datetime]) -> None:

@@ -2,11 +2,11 @@
 
 from dataclasses import asdict
 
-from auth_service.api_keys.errors import ApiKeyNotFoundError, InvalidApiKeyError, TooManyApiKeysError, unprocessable
+from auth_service.api_keys.errors import ApiKeyNotFoundError, InvalidApiKeyError, TooManyApiKeysError
 from auth_service.api_keys.schemas import CreateKey, KeyCreated, KeyGenerated, KeyList, KeyView, VerifiedKey, VerifyKey
 from auth_service.api_keys.service import API_KEYS
 from shared.client import client_of
-from shared.endpoints import Context, Router
+from shared.endpoints import Context, Router, unprocessable
 from shared.ids import is_id
 
 router = Router("User")
@@ -29,6 +29,7 @@ async def list_api_keys(ctx: Context[None]) -> KeyList:
 @router.add(
     "POST",
     "/user/api-keys",
+    idempotent=True,
     auth="token",
     body=CreateKey,
     answer=KeyCreated,
@@ -38,8 +39,7 @@ async def list_api_keys(ctx: Context[None]) -> KeyList:
 )
 async def create_api_key(ctx: Context[CreateKey]) -> KeyCreated:
     """Create an API key."""
-    service, body = ctx.request.app[API_KEYS], ctx.body
-    key, secret = await service.create(ctx.tenant, body.name, body.expires_at, client_of(ctx.request))
+    key, secret = await ctx.request.app[API_KEYS].create(ctx.tenant, ctx.body, client_of(ctx.request))
     return KeyCreated(**asdict(key), key=secret)
 
 

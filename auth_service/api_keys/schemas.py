@@ -1,22 +1,29 @@
 """Bodies of the API key endpoints."""
 
-from pydantic import BaseModel, ConfigDict, Field, FutureDatetime
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FutureDatetime
 from pydantic.config import JsonDict
 
 from auth_service.fields import Moment, Name
 from shared.envelope import Success
+from shared.scopes import Scope
 
 _KEY = "tk_live_2bHlzKcPqYt8wVx5nRm0aDfGj3sEuW7oZiXrT4yQ1kL1yZdQ2"
 _VIEW: JsonDict = {
     "id": "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f",
     "name": "Reporting",
     "hint": "tk_live_…ZdQ2",
-    "scopes": ["*"],
+    "scopes": ["calls:read"],
     "is_default": False,
     "created_at": "2026-11-25T09:00:00.000Z",
     "expires_at": "2027-11-25T00:00:00.000Z",
     "last_used_at": None,
 }
+
+
+def _minimal(scopes: list[Scope]) -> list[Scope]:
+    return [Scope.EVERYTHING] if Scope.EVERYTHING in scopes else list(dict.fromkeys(scopes))
 
 
 class KeyGenerated(Success):
@@ -37,14 +44,20 @@ class KeyGenerated(Success):
 
 
 class CreateKey(BaseModel):
-    """A further key, beside the default one. Without `expires_at` it works until it is deleted."""
+    """A further key, beside the default one. Without `scopes` it may do all that an API key can.
+
+    Without `expires_at` it works until it is deleted.
+    """
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"example": {"name": "Reporting", "expires_at": "2027-11-25T00:00:00.000Z"}},
+        json_schema_extra={
+            "example": {"name": "Reporting", "scopes": ["calls:read"], "expires_at": "2027-11-25T00:00:00.000Z"}
+        },
     )
 
     name: Name
+    scopes: Annotated[list[Scope], Field(min_length=1, max_length=20), AfterValidator(_minimal)] = [Scope.EVERYTHING]
     expires_at: FutureDatetime | None = None
 
 
@@ -96,7 +109,7 @@ class VerifiedKey(BaseModel):
             "example": {
                 "user_id": "0192f0c1-3333-7c44-9f3e-1b2a4c5d6e7f",
                 "key_id": _VIEW["id"],
-                "scopes": ["*"],
+                "scopes": ["calls:read"],
                 "expires_at": None,
             }
         }

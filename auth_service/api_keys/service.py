@@ -1,7 +1,6 @@
 """API keys: made, listed, revoked, verified."""
 
 import secrets
-from datetime import datetime
 
 from aiohttp import web
 
@@ -9,20 +8,20 @@ from auth_service.accounts import repository as accounts
 from auth_service.api_keys import events, repository
 from auth_service.api_keys.errors import ApiKeyNotFoundError, InvalidApiKeyError, TooManyApiKeysError
 from auth_service.api_keys.key_format import hint, is_well_formed, key_hash, make_key
-from auth_service.api_keys.repository import ApiKey
+from auth_service.api_keys.repository import ApiKey, Revoked
+from auth_service.api_keys.schemas import CreateKey
 from auth_service.api_keys.usage import KeyUsage
 from auth_service.audit import repository as audit
 from auth_service.audit.events import Action
-from shared.client import Client
 from auth_service.mail import messages
 from auth_service.resources import Resources
+from shared.client import Client
 from shared.db import Tx
 from shared.errors import UnauthorizedError
 from shared.ids import new_id
 
 MAX_KEYS = 100
-DEFAULT_NAME = "default"
-EVERYTHING = ["*"]
+DEFAULT = CreateKey(name="default")
 
 
 class ApiKeyService:
@@ -41,10 +40,10 @@ class ApiKeyService:
         async with self._r.db.transaction() as tx:
             await repository.lock_keys_of(tx, user_id)
             await self._revoke(tx, user_id, None, client)
-            _, secret = await self._add(tx, user_id, DEFAULT_NAME, None, client, is_default=True)
+            _, secret = await self._add(tx, user_id, DEFAULT, client, is_default=True)
         return secret
 
-    async def create(self, user_id: str, name: str, expires_at: datetime | None, client: Client) -> tuple[ApiKey, str]:
+    async def create(self, user_id: str, wanted: CreateKey, client: Client) -> tuple[ApiKey, str]:
         """Make a further key; the key and its secret.
 
         Raises:
@@ -55,7 +54,7 @@ class ApiKeyService:
             await repository.lock_keys_of(tx, user_id)
             if len(await repository.of_user(tx, user_id)) >= MAX_KEYS:
                 raise TooManyApiKeysError
-            return await self._add(tx, user_id, name, expires_at, client, is_default=False)
+            return await self._add(tx, user_id, wanted, client, is_default=False)
 
     async def list(self, user_id: str) -> list[ApiKey]:
         async with self._r.db.connection() as connection:
@@ -64,8 +63,12 @@ class ApiKeyService:
     async def revoke(self, user_id: str, key_id: str, client: Client) -> None:
         """Raises ApiKeyNotFoundError when there is no such key, or it is somebody else's."""
         async with self._r.db.transaction() as tx:
-            if not await self._revoke(tx, user_id, key_id, client):
+            revoked = await self._revoke(tx, user_id, key_id, client)
+            if revoked is None:
                 raise ApiKeyNotFoundError
+            user = await accounts.by_id(tx, user_id)
+            assert user is not None
+            await self._r.mail.add(tx, messages.api_key_revoked(user.email, revoked.name))
 
     async def verify(self, key: str) -> ApiKey:
         """Raises InvalidApiKeyError; a key with a wrong checksum never reaches the database."""
@@ -78,26 +81,26 @@ class ApiKeyService:
         return found
 
     async def _add(
-        self, tx: Tx, user_id: str, name: str, expires_at: datetime | None, client: Client, *, is_default: bool
+        self, tx: Tx, user_id: str, wanted: CreateKey, client: Client, *, is_default: bool
     ) -> tuple[ApiKey, str]:
         user = await accounts.by_id(tx, user_id)
         if user is None:
             raise UnauthorizedError
         now, secret = self._r.clock.now(), make_key(secrets.token_bytes(32))
-        key = ApiKey(new_id(), user_id, name, hint(secret), EVERYTHING, is_default, now, expires_at)
+        scopes = [scope.value for scope in wanted.scopes]
+        key = ApiKey(new_id(), user_id, wanted.name, hint(secret), scopes, is_default, now, wanted.expires_at)
         await repository.add(tx, key, key_hash(secret))
-        await self._r.mail.add(tx, messages.api_key_created(user.email, name))
+        await self._r.mail.add(tx, messages.api_key_created(user.email, key.name, replaces_default=is_default))
         await audit.record(tx, Action.API_KEY_CREATED, user_id, client, now, key_id=key.id)
         return key, secret
 
-    async def _revoke(self, tx: Tx, user_id: str, key_id: str | None, client: Client) -> bool:
+    async def _revoke(self, tx: Tx, user_id: str, key_id: str | None, client: Client) -> Revoked | None:
         now = self._r.clock.now()
         revoked = await repository.revoke(tx, user_id, now, key_id)
-        if revoked is None:
-            return False
-        await events.api_key_revoked(tx, revoked[0], user_id, revoked[1])
-        await audit.record(tx, Action.API_KEY_REVOKED, user_id, client, now, key_id=revoked[0])
-        return True
+        if revoked is not None:
+            await events.api_key_revoked(tx, revoked.id, user_id, revoked.hash)
+            await audit.record(tx, Action.API_KEY_REVOKED, user_id, client, now, key_id=revoked.id)
+        return revoked
 
 
 API_KEYS = web.AppKey("api_keys", ApiKeyService)

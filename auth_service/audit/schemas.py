@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from pydantic.config import JsonDict
 
 from auth_service.fields import Moment
@@ -15,13 +15,6 @@ _ENTRY: JsonDict = {
     "detail": {"session_id": "0192f0c1-4444-7c44-9f3e-1b2a4c5d6e7f"},
     "created_at": "2026-11-25T09:00:00.000Z",
 }
-
-
-class AuditQuery(BaseModel):
-    """A page of the log."""
-
-    limit: int = Field(50, ge=1, le=100)
-    cursor: str | None = Field(None, max_length=500)
 
 
 class AuditEntry(BaseModel):

@@ -5,8 +5,8 @@ from datetime import datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from auth_service.keys.rotation import SigningKey
-from shared.secret_box import SecretBox
 from shared.db import Tx
+from shared.secret_box import SecretBox
 
 _LOCK = 7_261_002  # any number that is ours
 

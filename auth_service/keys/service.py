@@ -17,11 +17,11 @@ from auth_service.keys import repository
 from auth_service.keys.errors import SealedWithAnotherKeyError
 from auth_service.keys.rotation import SigningKey, due, outdated, signer
 from auth_service.keys.schemas import Jwk, JwkSet
-from shared.secret_box import SecretBox
 from shared.clock import Clock
 from shared.db import Database
 from shared.errors import ApiError
 from shared.ids import new_id
+from shared.secret_box import SecretBox
 
 log = structlog.get_logger(__name__)
 

@@ -5,9 +5,9 @@ from datetime import datetime, timedelta
 import orjson
 
 from auth_service.mail.port import Mail
-from shared.secret_box import SecretBox
 from shared.db import Tx
 from shared.ids import new_id
+from shared.secret_box import SecretBox
 
 LEASE = timedelta(seconds=60)
 

@@ -5,13 +5,14 @@ from datetime import datetime, timedelta
 
 import asyncpg
 import structlog
+from aiohttp import web
 
 from auth_service.mail import repository
 from auth_service.mail.port import Mail, Mailer, MailFailedError
-from shared.secret_box import SecretBox
 from shared.backoff import backoff_seconds
 from shared.clock import Clock
 from shared.db import Database, DatabaseUnavailableError, Tx
+from shared.secret_box import SecretBox
 
 log = structlog.get_logger(__name__)
 
@@ -91,3 +92,6 @@ class MailQueue:
                 await self._wake.wait()
         except TimeoutError:
             return
+
+
+MAIL = web.AppKey("mail", MailQueue)

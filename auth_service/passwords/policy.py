@@ -16,5 +16,5 @@ def load_common_passwords() -> frozenset[str]:
 def is_guessable(password: str, email: str, name: str, common: frozenset[str]) -> bool:
     """Is it common, about the account or this product (digits and signs around it don't help), or one letter over?"""
     plain, address, person = password.casefold(), email.casefold(), name.casefold()
-    own = {address, address.partition("@")[0], person, person.replace(" ", ""), "talkstack", ""}
+    own = {address, address.partition("@")[0], person, person.replace(" ", ""), "talkstack"}
     return plain in common or len(set(plain)) < 3 or plain in own or plain.strip(_FILLING) in own

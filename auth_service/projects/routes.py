@@ -6,6 +6,7 @@ from auth_service.projects.service import ACTIVE_PROJECTS
 from shared.endpoints import Context, Router
 from shared.errors import BadGatewayError, UnavailableError
 from shared.request_ids import request_id
+from shared.scopes import Scope
 
 router = Router("User")
 
@@ -13,6 +14,7 @@ router = Router("User")
 @router.add(
     "POST",
     "/user/set-active-project",
+    scope=Scope.ACCOUNT_WRITE,
     body=SetActiveProject,
     answer=ActiveProjectSet,
     errors=[UnknownProjectError, BadGatewayError, UnavailableError],
@@ -31,6 +33,7 @@ async def set_active_project(ctx: Context[SetActiveProject]) -> ActiveProjectSet
 @router.add(
     "GET",
     "/user/get-active-project",
+    scope=Scope.ACCOUNT_READ,
     answer=ActiveProject,
     errors=[NoActiveProjectError, BadGatewayError, UnavailableError],
 )

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from shared.client import Client
 from auth_service.sessions.refresh import RefreshToken
+from shared.client import Client
 from shared.db import Record, Tx
 
 PRUNE = "DELETE FROM sessions WHERE id IN (SELECT id FROM sessions WHERE expires_at < now() - $1::interval LIMIT $2)"
 
 _ADD = """
-INSERT INTO sessions (id, user_id, ip, user_agent, created_at, last_used_at, expires_at)
-VALUES ($1, $2, $3, $4, $5, $5, $6)
+INSERT INTO sessions (id, user_id, ip, user_agent, created_at, last_used_at, expires_at, network)
+VALUES ($1, $2, $3, $4, $5, $5, $6, $7)
 """
 # Both rows are locked, so that of two requests with one token the second sees what the first has done.
 _LOCK = """
@@ -31,6 +31,8 @@ RETURNING id::text
 _KNOWN = """
 SELECT EXISTS (SELECT FROM sessions WHERE user_id = $1 AND ip = $2 AND ip <> '' AND revoked_at IS NULL)
 """
+_REVOKED_SINCE = "SELECT id::text FROM sessions WHERE revoked_at >= $1 ORDER BY revoked_at DESC LIMIT $2"
+_NEW = "SELECT count(*) > 0 AND NOT coalesce(bool_or(network = $2), false) FROM sessions WHERE user_id = $1"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +48,7 @@ class Session:
 
 
 async def add(tx: Tx, session_id: str, user_id: str, client: Client, *, now: datetime, ends_at: datetime) -> None:
-    await tx.execute(_ADD, session_id, user_id, client.ip, client.user_agent, now, ends_at)
+    await tx.execute(_ADD, session_id, user_id, client.ip, client.user_agent, now, ends_at, client.network)
 
 
 async def live(tx: Tx, user_id: str, now: datetime) -> list[Session]:
@@ -58,9 +60,19 @@ async def is_known_place(tx: Tx, user_id: str | None, ip: str) -> bool:
     return bool(await tx.fetchval(_KNOWN, user_id, ip))
 
 
+async def is_new_place(tx: Tx, user_id: str, network: str) -> bool:
+    """Has this user had sessions, and none from there? Sessions are remembered until a day after they would end."""
+    return bool(await tx.fetchval(_NEW, user_id, network))
+
+
 async def revoke(tx: Tx, user_id: str, now: datetime, *, but: str | None = None, only: str | None = None) -> list[str]:
     """End the user's sessions (all, all but one, or only one); the ids of those that lived."""
     return [row["id"] for row in await tx.fetch(_REVOKE, user_id, now, but, only)]
+
+
+async def revoked_since(tx: Tx, since: datetime, limit: int) -> list[str]:
+    """The ids of sessions that were ended, the latest first."""
+    return [row["id"] for row in await tx.fetch(_REVOKED_SINCE, since, limit)]
 
 
 async def touch(tx: Tx, session_id: str, now: datetime) -> None:

@@ -1,7 +1,6 @@
 """Endpoints of log-in and sessions."""
 
 from auth_service.accounts.schemas import PublicUser
-from shared.client import client_of
 from auth_service.passwords.hasher import HasherBusyError
 from auth_service.sessions.errors import (
     EmailNotVerifiedError,
@@ -13,9 +12,19 @@ from auth_service.sessions.errors import (
     UserGoneError,
     invalid_login,
 )
-from auth_service.sessions.schemas import LoggedIn, Login, Refresh, SessionList, SessionView, Tokens
+from auth_service.sessions.schemas import (
+    LoggedIn,
+    Login,
+    Refresh,
+    RevokedSessions,
+    RevokedSince,
+    SessionList,
+    SessionView,
+    Tokens,
+)
 from auth_service.sessions.service import SESSIONS
 from auth_service.throttles.errors import TooManyAttemptsError
+from shared.client import client_of
 from shared.endpoints import Context, Router
 from shared.ids import is_id
 
@@ -66,7 +75,8 @@ async def refresh_token(ctx: Context[Refresh]) -> Tokens:
 async def _end(ctx: Context[None], session_id: str) -> None:
     if not is_id(session_id):
         raise SessionNotFoundError
-    await ctx.request.app[SESSIONS].log_out(ctx.tenant, session_id, client_of(ctx.request))
+    current = ctx.principal.session_id
+    await ctx.request.app[SESSIONS].log_out(ctx.tenant, session_id, client_of(ctx.request), asked_from=current)
 
 
 @router.add("POST", "/auth/logout", auth="token", status=204, errors=[SessionNotFoundError])
@@ -99,3 +109,10 @@ async def end_other_sessions(ctx: Context[None]) -> None:
 async def end_session(ctx: Context[None]) -> None:
     """End a session."""
     await _end(ctx, ctx.path("id"))
+
+
+@router.add("GET", "/internal/sessions/revoked", auth="internal", query=RevokedSince, answer=RevokedSessions)
+async def list_revoked_sessions(ctx: Context[None]) -> RevokedSessions:
+    """List the sessions that were ended since a time, by users or by theft of their tokens."""
+    since = ctx.query(RevokedSince).since
+    return RevokedSessions(session_ids=await ctx.request.app[SESSIONS].revoked_since(since))

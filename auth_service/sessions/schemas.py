@@ -2,7 +2,7 @@
 
 from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, computed_field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field
 from pydantic.config import JsonDict
 
 from auth_service.accounts.schemas import USER, PublicUser
@@ -84,6 +84,18 @@ class LoggedIn(Tokens):
     message: str = "successfully logged in."
     user: PublicUser
     login_status: Annotated[int, Field(serialization_alias="loginStatus")] = 7
+
+
+class RevokedSince(BaseModel):
+    """Which sessions a gateway asks for."""
+
+    since: AwareDatetime
+
+
+class RevokedSessions(BaseModel):
+    """Sessions whose access tokens are no longer valid."""
+
+    session_ids: list[str]
 
 
 class SessionView(BaseModel):

@@ -11,7 +11,6 @@ from auth_service.accounts import repository as accounts
 from auth_service.accounts.repository import User, id_of
 from auth_service.audit import repository as audit
 from auth_service.audit.events import Action
-from shared.client import Client
 from auth_service.fields import address_key
 from auth_service.keys.rotation import ACCESS_TOKEN_LIFETIME
 from auth_service.mail import messages
@@ -31,9 +30,11 @@ from auth_service.sessions.repository import Session
 from auth_service.throttles import repository as throttles
 from auth_service.throttles.errors import TooManyAttemptsError
 from auth_service.throttles.policy import Policy
+from shared.client import Client
 from shared.db import Record, Tx
 from shared.ids import new_id
 
+MOST_REVOKED = 100_000
 FROM_ONE_PLACE = Policy(free=10, base=timedelta(seconds=1), cap=timedelta(minutes=15))
 # From everywhere together: loose, and not applied where the owner has a session, so that nobody can lock them out.
 FROM_ANYWHERE = Policy(free=100, base=timedelta(seconds=1), cap=timedelta(seconds=30))
@@ -94,8 +95,8 @@ class SessionService:
             raise RefreshTokenReusedError
         return self._pair(user.id, row["session_id"], next_token)
 
-    async def log_out(self, user_id: str, session_id: str, client: Client) -> None:
-        """End one session of a user.
+    async def log_out(self, user_id: str, session_id: str, client: Client, *, asked_from: str | None) -> None:
+        """End one session of a user, asked from the session `asked_from`; when that is another, its owner gets a mail.
 
         Raises:
             SessionNotFoundError: it does not exist, has ended, or is somebody else's.
@@ -103,11 +104,14 @@ class SessionService:
         async with self._r.db.transaction() as tx:
             if not await self.end(tx, user_id, "logged_out", client, only=session_id):
                 raise SessionNotFoundError
+            if session_id != asked_from:
+                await self._tell_ended(tx, user_id, 1)
 
     async def log_out_others(self, user_id: str, session_id: str | None, client: Client) -> None:
         """End all sessions of a user but this one."""
         async with self._r.db.transaction() as tx:
-            await self.end(tx, user_id, "logged_out", client, but=session_id)
+            if ended := await self.end(tx, user_id, "logged_out", client, but=session_id):
+                await self._tell_ended(tx, user_id, len(ended))
 
     async def end(
         self, tx: Tx, user_id: str, reason: str, client: Client, *, but: str | None = None, only: str | None = None
@@ -120,9 +124,18 @@ class SessionService:
             await audit.record(tx, Action.LOGGED_OUT, user_id, client, now, session_id=session_id, reason=reason)
         return ended
 
+    async def revoked_since(self, since: datetime) -> list[str]:
+        """The ids of sessions ended since then; as many as a gateway remembers."""
+        async with self._r.db.connection() as connection:
+            return await repository.revoked_since(connection, since, MOST_REVOKED)
+
     async def list(self, user_id: str) -> list[Session]:
         async with self._r.db.connection() as connection:
             return await repository.live(connection, user_id, self._r.clock.now())
+
+    async def _tell_ended(self, tx: Tx, user_id: str, count: int) -> None:
+        if user := await accounts.by_id(tx, user_id):
+            await self._r.mail.add(tx, messages.sessions_ended(user.email, count))
 
     async def _attempt(self, email: str, client: Client) -> User | None:
         now = self._r.clock.now()
@@ -149,6 +162,8 @@ class SessionService:
         rehashed = await self._r.passwords.hash(password) if is_outdated else None
         async with self._r.db.transaction() as tx:
             ends_at = now + timedelta(days=self._r.settings.session_days)
+            if await repository.is_new_place(tx, user.id, client.network):
+                await self._r.mail.add(tx, messages.signed_in_from_new_place(user.email, client.ip, client.user_agent))
             await repository.add(tx, session_id, user.id, client, now=now, ends_at=ends_at)
             await self._add_token(tx, token, session_id, now)
             await throttles.forget(tx, self._place(user.email, client))

@@ -1,6 +1,5 @@
 """Endpoints that verify an e-mail address."""
 
-from shared.client import client_of
 from auth_service.throttles.errors import TooManyAttemptsError
 from auth_service.verification.errors import (
     AlreadyVerifiedError,
@@ -11,6 +10,7 @@ from auth_service.verification.errors import (
 )
 from auth_service.verification.schemas import CodeSent, EmailVerified, ResendCode, VerifiedUser, VerifyEmail
 from auth_service.verification.service import VERIFICATION
+from shared.client import client_of
 from shared.endpoints import Context, Router
 
 router = Router("Authentication")

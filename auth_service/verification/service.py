@@ -9,7 +9,6 @@ from auth_service.accounts import repository as accounts
 from auth_service.accounts.repository import User, id_of
 from auth_service.audit import repository as audit
 from auth_service.audit.events import Action
-from shared.client import Client
 from auth_service.fields import address_key
 from auth_service.mail import messages
 from auth_service.resources import Resources
@@ -25,6 +24,7 @@ from auth_service.verification.errors import (
     WrongCodeError,
 )
 from auth_service.verification.repository import Purpose
+from shared.client import Client
 from shared.db import Tx
 
 MAILS = Policy(free=4, base=timedelta(seconds=30), cap=timedelta(hours=1), forgotten_after=timedelta(hours=12))

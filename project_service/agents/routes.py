@@ -17,11 +17,11 @@ from project_service.agents.schemas import (
 )
 from project_service.agents.service import Agents
 from project_service.errors import AgentNotFoundError, ProjectNotFoundError
-from project_service.paging import PageQuery
 from project_service.phone_numbers.errors import PhoneNumberTakenError
 from project_service.projects.errors import ActiveAgentNotSetError
 from shared.endpoints import Context, Router, unprocessable
-from shared.pagination import InvalidCursorError
+from shared.pagination import InvalidCursorError, PageQuery
+from shared.scopes import Scope
 
 router = Router("Agents")
 AGENTS = web.AppKey("agents", Agents)
@@ -30,6 +30,8 @@ AGENTS = web.AppKey("agents", Agents)
 @router.add(
     "POST",
     "/agent/create-agent",
+    scope=Scope.PROJECTS_WRITE,
+    idempotent=True,
     body=CreateAgent,
     answer=AgentCreated,
     errors=[ProjectNotFoundError, PhoneNumberTakenError],
@@ -39,7 +41,7 @@ async def create_agent(ctx: Context[CreateAgent]) -> AgentCreated:
     return AgentCreated(data=await ctx.request.app[AGENTS].create(ctx.tenant, ctx.body))
 
 
-@router.add("POST", "/agent", body=AgentReference, answer=Agent, errors=[AgentNotFoundError])
+@router.add("POST", "/agent", scope=Scope.PROJECTS_READ, body=AgentReference, answer=Agent, errors=[AgentNotFoundError])
 async def get_agent(ctx: Context[AgentReference]) -> Agent:
     """One agent."""
     return await ctx.request.app[AGENTS].get(ctx.tenant, ctx.body.project_id, ctx.body.agent_id)
@@ -48,6 +50,7 @@ async def get_agent(ctx: Context[AgentReference]) -> Agent:
 @router.add(
     "PUT",
     "/agent",
+    scope=Scope.PROJECTS_WRITE,
     body=UpdateAgent,
     answer=AgentUpdated,
     errors=[ProjectNotFoundError, AgentNotFoundError, PhoneNumberTakenError],
@@ -60,6 +63,7 @@ async def update_agent(ctx: Context[UpdateAgent]) -> AgentUpdated:
 @router.add(
     "DELETE",
     "/agent",
+    scope=Scope.PROJECTS_WRITE,
     body=AgentReference,
     answer=AgentDeleted,
     errors=[ProjectNotFoundError, AgentNotFoundError],
@@ -70,7 +74,14 @@ async def delete_agent(ctx: Context[AgentReference]) -> AgentDeleted:
     return AgentDeleted()
 
 
-@router.add("GET", "/agent/{projectId}", answer=Agent, is_list=True, errors=[ProjectNotFoundError, NoAgentsError])
+@router.add(
+    "GET",
+    "/agent/{projectId}",
+    scope=Scope.PROJECTS_READ,
+    answer=Agent,
+    is_list=True,
+    errors=[ProjectNotFoundError, NoAgentsError],
+)
 async def list_agents(ctx: Context[None]) -> list[Agent]:
     """The agents of a project, oldest first."""
     return await ctx.request.app[AGENTS].of_project(ctx.tenant, ctx.path("projectId"))
@@ -79,6 +90,7 @@ async def list_agents(ctx: Context[None]) -> list[Agent]:
 @router.add(
     "GET",
     "/agent/{agentId}/versions",
+    scope=Scope.PROJECTS_READ,
     query=PageQuery,
     answer=VersionList,
     errors=[AgentNotFoundError, InvalidCursorError],

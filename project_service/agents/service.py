@@ -15,7 +15,6 @@ from project_service.agents.schemas import (
 )
 from project_service.agents.settings import AgentSettings
 from project_service.errors import AgentNotFoundError, ProjectNotFoundError
-from project_service.paging import PageQuery, page_of
 from project_service.phone_numbers import events as number_events
 from project_service.phone_numbers import repository as numbers
 from project_service.phone_numbers.service import assign
@@ -23,7 +22,7 @@ from project_service.projects import repository as projects
 from project_service.projects.errors import ActiveAgentNotSetError
 from shared.db import Database, Tx
 from shared.ids import new_id
-from shared.pagination import Cursors
+from shared.pagination import Cursors, PageQuery, page_of
 
 _CONTENT = ("name", "system_instruction", "voice_id")
 

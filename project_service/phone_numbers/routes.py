@@ -17,12 +17,20 @@ from project_service.phone_numbers.schemas import (
 from project_service.phone_numbers.service import PhoneNumbers
 from shared.endpoints import Context, Router, unprocessable
 from shared.pagination import InvalidCursorError
+from shared.scopes import Scope
 
 router = Router("Phone numbers")
 PHONE_NUMBERS = web.AppKey("phone_numbers", PhoneNumbers)
 
 
-@router.add("POST", "/phone-number", body=GetPhoneNumber, answer=NumberFetched, errors=[PhoneNumberNotFoundError])
+@router.add(
+    "POST",
+    "/phone-number",
+    scope=Scope.PROJECTS_READ,
+    body=GetPhoneNumber,
+    answer=NumberFetched,
+    errors=[PhoneNumberNotFoundError],
+)
 async def get_phone_number(ctx: Context[GetPhoneNumber]) -> NumberFetched:
     """A phone number by its id, its agent or its project."""
     return NumberFetched(data=await ctx.request.app[PHONE_NUMBERS].get(ctx.tenant, ctx.body))
@@ -31,6 +39,8 @@ async def get_phone_number(ctx: Context[GetPhoneNumber]) -> NumberFetched:
 @router.add(
     "POST",
     "/phone-number/add-number",
+    scope=Scope.PROJECTS_WRITE,
+    idempotent=True,
     body=AddNumber,
     answer=NumberAssigned,
     errors=[ProjectNotFoundError, AgentNotFoundError, PhoneNumberTakenError],
@@ -43,6 +53,7 @@ async def add_phone_number(ctx: Context[AddNumber]) -> NumberAssigned:
 @router.add(
     "GET",
     "/phone-number",
+    scope=Scope.PROJECTS_READ,
     query=ListNumbersQuery,
     answer=NumberList,
     errors=[InvalidCursorError],
@@ -55,7 +66,9 @@ async def list_phone_numbers(ctx: Context[None]) -> NumberList:
     return NumberList(data=found, next_cursor=cursor)
 
 
-@router.add("DELETE", "/phone-number/{phoneNumberId}", status=204, errors=[PhoneNumberNotFoundError])
+@router.add(
+    "DELETE", "/phone-number/{phoneNumberId}", scope=Scope.PROJECTS_WRITE, status=204, errors=[PhoneNumberNotFoundError]
+)
 async def release_phone_number(ctx: Context[None]) -> None:
     """Give a phone number up; anybody may add it from now on."""
     await ctx.request.app[PHONE_NUMBERS].release(ctx.tenant, ctx.path("phoneNumberId"))
@@ -64,6 +77,7 @@ async def release_phone_number(ctx: Context[None]) -> None:
 @router.add(
     "POST",
     "/phone-number/unassign",
+    scope=Scope.PROJECTS_WRITE,
     body=UnassignNumber,
     answer=PhoneNumber,
     errors=[PhoneNumberNotFoundError],

@@ -5,9 +5,9 @@ from typing import Any, Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from project_service.fields import AGENT_ID, PROJECT_ID, Id, success
-from project_service.paging import PageQuery
 from shared.e164 import E164
 from shared.envelope import Success
+from shared.pagination import PageQuery
 
 NUMBER_ID = "0192f0c1-5555-7c44-9f3e-1b2a4c5d6e7f"
 

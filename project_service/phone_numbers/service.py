@@ -4,13 +4,12 @@ from dataclasses import dataclass
 
 from project_service.agents import repository as agents
 from project_service.errors import AgentNotFoundError, ProjectNotFoundError
-from project_service.paging import page_of
 from project_service.phone_numbers import events, repository
 from project_service.phone_numbers.errors import PhoneNumberNotFoundError
 from project_service.phone_numbers.schemas import AddNumber, GetPhoneNumber, ListNumbersQuery, PhoneNumber
 from project_service.projects import repository as projects
 from shared.db import Database, Tx
-from shared.pagination import Cursors
+from shared.pagination import Cursors, page_of
 
 
 async def assign(tx: Tx, tenant: str, project_id: str, agent_id: str, e164: str) -> PhoneNumber:

@@ -2,12 +2,18 @@
 
 from project_service.projects.schemas import Project
 from shared import outbox
+from shared.asyncapi import EventType
 from shared.db import Tx
 
 SOURCE = "project_service"
 CREATED = "project.created"
 UPDATED = "project.updated"
 DELETED = "project.deleted"
+TYPES = (
+    EventType(CREATED, Project, "A project was created."),
+    EventType(UPDATED, Project, "A project was changed."),
+    EventType(DELETED, Project, "A project was deleted; it takes no more calls."),
+)
 
 
 async def publish(tx: Tx, type_: str, project: Project) -> None:

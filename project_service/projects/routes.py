@@ -33,6 +33,7 @@ from project_service.projects.service import Projects
 from shared.endpoints import Context, Router
 from shared.http_client import InvalidUrlError
 from shared.pagination import InvalidCursorError
+from shared.scopes import Scope
 
 router = Router("Projects")
 PROJECTS = web.AppKey("projects", Projects)
@@ -41,6 +42,8 @@ PROJECTS = web.AppKey("projects", Projects)
 @router.add(
     "POST",
     "/project/create-project",
+    scope=Scope.PROJECTS_WRITE,
+    idempotent=True,
     body=CreateProject,
     answer=ProjectCreated,
     errors=[ProjectNameTakenError, InvalidUrlError],
@@ -50,14 +53,18 @@ async def create_project(ctx: Context[CreateProject]) -> ProjectCreated:
     return ProjectCreated(data=await ctx.request.app[PROJECTS].create(ctx.tenant, ctx.body))
 
 
-@router.add("GET", "/project", query=ListQuery, answer=ProjectList, errors=[InvalidCursorError])
+@router.add(
+    "GET", "/project", scope=Scope.PROJECTS_READ, query=ListQuery, answer=ProjectList, errors=[InvalidCursorError]
+)
 async def list_projects(ctx: Context[None]) -> ProjectList:
     """Your projects, newest first."""
     found, cursor = await ctx.request.app[PROJECTS].page(ctx.tenant, ctx.query(ListQuery))
     return ProjectList(data=found, next_cursor=cursor)
 
 
-@router.add("GET", "/project/{projectId}", answer=ProjectAnswer, errors=[UnknownProjectError])
+@router.add(
+    "GET", "/project/{projectId}", scope=Scope.PROJECTS_READ, answer=ProjectAnswer, errors=[UnknownProjectError]
+)
 async def get_project(ctx: Context[None]) -> ProjectAnswer:
     """One project."""
     try:
@@ -69,6 +76,7 @@ async def get_project(ctx: Context[None]) -> ProjectAnswer:
 @router.add(
     "PUT",
     "/project/{projectId}",
+    scope=Scope.PROJECTS_WRITE,
     body=UpdateProject,
     answer=ProjectUpdated,
     errors=[ProjectNotFoundError, ProjectNameTakenError, InvalidUrlError],
@@ -81,6 +89,7 @@ async def update_project(ctx: Context[UpdateProject]) -> ProjectUpdated:
 @router.add(
     "DELETE",
     "/project/{projectId}",
+    scope=Scope.PROJECTS_WRITE,
     body=DeleteProject,
     answer=ProjectDeleted,
     errors=[ProjectNotFoundError, ProjectNotEmptyError],
@@ -94,6 +103,8 @@ async def delete_project(ctx: Context[DeleteProject]) -> ProjectDeleted:
 @router.add(
     "POST",
     "/project/call-status/add-webhookurl",
+    scope=Scope.PROJECTS_WRITE,
+    idempotent=True,
     body=AddWebhookUrl,
     answer=WebhookAdded,
     errors=[ProjectNotFoundError, InvalidUrlError],
@@ -111,6 +122,7 @@ async def add_webhook_url(ctx: Context[AddWebhookUrl]) -> WebhookAdded:
 @router.add(
     "POST",
     "/project/active-agent",
+    scope=Scope.PROJECTS_READ,
     body=ProjectReference,
     answer=ActiveAgent,
     errors=[ProjectNotFoundError, ActiveAgentNotSetError],
@@ -123,6 +135,7 @@ async def get_active_agent(ctx: Context[ProjectReference]) -> ActiveAgent:
 @router.add(
     "PATCH",
     "/project/active-agent",
+    scope=Scope.PROJECTS_WRITE,
     body=SetActiveAgent,
     answer=ActiveAgentSet,
     errors=[ProjectNotFoundError, AgentNotFoundError],
@@ -133,7 +146,13 @@ async def set_active_agent(ctx: Context[SetActiveAgent]) -> ActiveAgentSet:
     return ActiveAgentSet(project=project)
 
 
-@router.add("PATCH", "/project/active-agent/{agentId}", answer=ActiveAgentRemoved, errors=[AgentNotActiveError])
+@router.add(
+    "PATCH",
+    "/project/active-agent/{agentId}",
+    scope=Scope.PROJECTS_WRITE,
+    answer=ActiveAgentRemoved,
+    errors=[AgentNotActiveError],
+)
 async def remove_active_agent(ctx: Context[None]) -> ActiveAgentRemoved:
     """Leave the project without an active agent."""
     await ctx.request.app[PROJECTS].remove_active_agent(ctx.tenant, ctx.path("agentId"))

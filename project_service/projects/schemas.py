@@ -5,9 +5,8 @@ from typing import Annotated, Any, Self
 from pydantic import AliasChoices, BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
 from project_service.fields import AGENT_ID, PROJECT_ID, Id, Moment, Name, success
-from project_service.paging import PageQuery
 from shared.envelope import Success
-from shared.pagination import MAX_PAGE
+from shared.pagination import MAX_PAGE, PageQuery
 
 USER_ID = "0192f0c1-3333-7c44-9f3e-1b2a4c5d6e7f"
 URL = "https://example.com/talkstack"

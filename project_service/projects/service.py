@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from project_service.agents import events as agent_events
 from project_service.agents import repository as agents
 from project_service.errors import AgentNotFoundError, ProjectNotFoundError
-from project_service.paging import page_of
 from project_service.phone_numbers import events as number_events
 from project_service.phone_numbers import repository as numbers
 from project_service.projects import events, repository
@@ -16,7 +15,7 @@ from project_service.projects.schemas import CreateProject, ListQuery, Project, 
 from project_service.webhooks.service import Webhooks
 from shared.db import Database, Tx
 from shared.ids import new_id
-from shared.pagination import Cursors
+from shared.pagination import Cursors, page_of
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,18 +6,19 @@ from project_service.voices.errors import PreviewUnavailableError, VoiceNotFound
 from project_service.voices.schemas import VoiceAnswer, VoiceList
 from project_service.voices.service import Voices
 from shared.endpoints import Context, Router
+from shared.scopes import Scope
 
 router = Router("Voices")
 VOICES = web.AppKey("voices", Voices)
 
 
-@router.add("GET", "/voices", answer=VoiceList)
+@router.add("GET", "/voices", scope=Scope.PROJECTS_READ, answer=VoiceList)
 async def list_voices(ctx: Context[None]) -> VoiceList:
     """The voices that agents can speak with."""
     return VoiceList(voices=ctx.request.app[VOICES].all())
 
 
-@router.add("GET", "/voices/{voice_id}", answer=VoiceAnswer, errors=[VoiceNotFoundError])
+@router.add("GET", "/voices/{voice_id}", scope=Scope.PROJECTS_READ, answer=VoiceAnswer, errors=[VoiceNotFoundError])
 async def get_voice(ctx: Context[None]) -> VoiceAnswer:
     """One voice."""
     return VoiceAnswer(voice=ctx.request.app[VOICES].get(ctx.path("voice_id")))

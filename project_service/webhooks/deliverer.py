@@ -9,18 +9,20 @@ from datetime import timedelta
 
 import asyncpg
 import structlog
-from cryptography.fernet import InvalidToken
+from cryptography.exceptions import InvalidTag
 from prometheus_client import Counter as MetricCounter
 from prometheus_client import Histogram
 
-from project_service.webhooks import queue
+from project_service.webhooks import gauges, queue
 from project_service.webhooks.events import publish_disabled
 from project_service.webhooks.queue import Claimed
 from project_service.webhooks.schedule import Outcome, Verdict, decide, parse_retry_after
-from project_service.webhooks.secrets import SecretBox, signed_headers
+from project_service.webhooks.secrets import signed_headers
 from shared.clock import Clock
 from shared.db import Database, DatabaseUnavailableError, Tx
 from shared.http_client import DeliveryFailedError, GuardedClient, InvalidUrlError
+from shared.measuring import measure_forever
+from shared.secret_box import SecretBox
 
 log = structlog.get_logger(__name__)
 
@@ -66,6 +68,7 @@ class Deliverer:
                 self._db.listen(f"{self._db.schema}_webhooks", lambda _: self._wake.set(), self._wake.set)
             )
             group.create_task(self._claim_forever())
+            group.create_task(measure_forever(lambda: gauges.measure(self._db)))
 
     async def drain(self) -> None:
         """Claim nothing more and wait for what is under way."""
@@ -122,14 +125,14 @@ class Deliverer:
 
     async def _send(self, claimed: Claimed) -> Outcome:
         try:
-            secrets = [self._secrets.open(sealed) for sealed in claimed.sealed_secrets]
+            secrets = [self._secrets.open_text(sealed) for sealed in claimed.sealed_secrets]
             headers = signed_headers(claimed.id, self._clock.now(), claimed.body, secrets)
             answer = await self._client.post(claimed.url, claimed.body.encode(), headers)
         except DeliveryFailedError as error:
             return Outcome(None, error.cause)
         except InvalidUrlError:
             return Outcome(None, "invalid_url")
-        except InvalidToken:
+        except InvalidTag:
             log.error("webhook_secret_undecryptable", project_id=claimed.project_id)  # noqa: TRY400 - no trace needed
             return Outcome(None, "secret_undecryptable")
         retry_after = parse_retry_after(answer.headers.get("Retry-After"), self._clock.now())

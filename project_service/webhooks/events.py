@@ -1,9 +1,12 @@
 """Which events become webhooks, and what this module reports itself."""
 
+from pydantic import BaseModel, ConfigDict
+
 from project_service.webhooks import queue
 from project_service.webhooks.queue import Claimed, Message
 from project_service.webhooks.service import body_of
 from shared import outbox
+from shared.asyncapi import EventType
 from shared.db import Tx
 from shared.events import Event
 from shared.ids import new_id
@@ -21,6 +24,18 @@ BINDINGS = (
     "call.completed",
 )
 DISABLED = "webhook.disabled"
+
+
+class WebhookDisabled(BaseModel):
+    """Which URL is called no more, and why."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"url": "https://example.com/hook", "reason": "gone"}})
+
+    url: str
+    reason: str
+
+
+TYPES = (EventType(DISABLED, WebhookDisabled, "A webhook was given up."),)
 
 
 async def on_call_event(tx: Tx, event: Event) -> None:
@@ -49,5 +64,5 @@ async def publish_disabled(tx: Tx, claimed: Claimed, reason: str) -> None:
         subject=claimed.project_id,
         tenant=claimed.tenant,
         project_id=claimed.project_id,
-        data={"url": claimed.url, "reason": reason},
+        data=WebhookDisabled(url=claimed.url, reason=reason).model_dump(),
     )

@@ -16,6 +16,7 @@ from project_service.webhooks.schemas import (
 from project_service.webhooks.service import Webhooks
 from shared.endpoints import Context, Router, unprocessable
 from shared.pagination import InvalidCursorError
+from shared.scopes import Scope
 
 router = Router("Webhooks")
 WEBHOOKS = web.AppKey("webhooks", Webhooks)
@@ -24,6 +25,7 @@ WEBHOOKS = web.AppKey("webhooks", Webhooks)
 @router.add(
     "GET",
     "/webhook/deliveries",
+    scope=Scope.PROJECTS_READ,
     query=DeliveryQuery,
     answer=DeliveryList,
     errors=[InvalidCursorError],
@@ -38,6 +40,8 @@ async def list_deliveries(ctx: Context[None]) -> DeliveryList:
 @router.add(
     "POST",
     "/webhook/deliveries/{deliveryId}/replay",
+    scope=Scope.PROJECTS_WRITE,
+    idempotent=True,
     status=202,
     answer=DeliveryReference,
     errors=[DeliveryNotFoundError],
@@ -51,6 +55,8 @@ async def replay_delivery(ctx: Context[None]) -> DeliveryReference:
 @router.add(
     "POST",
     "/webhook/replay",
+    scope=Scope.PROJECTS_WRITE,
+    idempotent=True,
     status=202,
     query=ReplayQuery,
     answer=Replayed,
@@ -66,6 +72,8 @@ async def replay_deliveries(ctx: Context[None]) -> Replayed:
 @router.add(
     "POST",
     "/webhook/test",
+    scope=Scope.PROJECTS_WRITE,
+    idempotent=True,
     status=202,
     body=EndpointReference,
     answer=DeliveryReference,
@@ -80,6 +88,8 @@ async def test_webhook(ctx: Context[EndpointReference]) -> DeliveryReference:
 @router.add(
     "POST",
     "/webhook/rotate-secret",
+    scope=Scope.PROJECTS_WRITE,
+    idempotent=True,
     status=201,
     body=EndpointReference,
     answer=RotatedSecret,

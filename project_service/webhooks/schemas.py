@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from project_service.fields import PROJECT_ID, Id, Moment
-from project_service.paging import PageQuery
+from shared.pagination import PageQuery
 
 DELIVERY_ID = "0192f0c1-4444-7c44-9f3e-1b2a4c5d6e7f"
 CALL_ID = "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f"

@@ -6,18 +6,18 @@ from datetime import datetime, timedelta
 import orjson
 
 from project_service.errors import ProjectNotFoundError
-from project_service.paging import page_of
 from project_service.webhooks import queue, repository
 from project_service.webhooks.errors import DeliveryNotFoundError, WebhookNotSetError
 from project_service.webhooks.queue import Message
 from project_service.webhooks.schemas import Delivery, DeliveryQuery, ReplayQuery
-from project_service.webhooks.secrets import SecretBox, new_secret
+from project_service.webhooks.secrets import new_secret
 from shared.clock import Clock, rfc3339
 from shared.db import Database, Tx
 from shared.errors import FieldError
 from shared.http_client import InvalidUrlError, check_url
 from shared.ids import is_id, new_id
-from shared.pagination import Cursors
+from shared.pagination import Cursors, page_of
+from shared.secret_box import SecretBox
 
 SECRET_OVERLAP = timedelta(hours=24)
 TEST = "webhook.test"
@@ -48,16 +48,16 @@ class Webhooks:
 
     async def register(self, tx: Tx, tenant: str, project_id: str, url: str, *, shows: bool) -> str | None:
         """Set the URL of a project; it was checked. With `shows`, the signing secret unless it was shown before."""
-        sealed = self.secrets.seal(new_secret())
+        sealed = self.secrets.seal_text(new_secret())
         registered = await repository.register(tx, tenant, project_id, url, sealed, shows=shows)
-        return self.secrets.open(registered.secret) if shows and not registered.was_shown else None
+        return self.secrets.open_text(registered.secret) if shows and not registered.was_shown else None
 
     async def rotate(self, tenant: str, project_id: str) -> tuple[str, datetime]:
         """A new secret, and until when the one before it signs too. Raises WebhookNotSetError."""
         secret = new_secret()
         async with self.db.transaction() as tx:
             await self._require_endpoint(tx, tenant, project_id)
-            until = await repository.rotate(tx, tenant, project_id, self.secrets.seal(secret), SECRET_OVERLAP)
+            until = await repository.rotate(tx, tenant, project_id, self.secrets.seal_text(secret), SECRET_OVERLAP)
         return secret, until
 
     async def test(self, tenant: str, project_id: str) -> str:

@@ -58,6 +58,7 @@ class Auth:
     events: list[Event]
     db: Database
     settings: AuthSettings
+    bus: InMemoryBus
     tokens: InternalTokens = field(default_factory=lambda: InternalTokens(SECRET, "gateway", lambda: datetime.now(UTC)))
 
     async def ask(
@@ -149,5 +150,5 @@ async def auth(database_url: str, setting_changes: dict[str, Any]) -> AsyncItera
     await bus.subscribe("tests", ["auth.#"], keep)
     app = build_app(settings, bus, clock=clock, mailer=mailer)
     async with TestClient(TestServer(app)) as client:
-        yield Auth(client, mailer, clock, events, app[DATABASE], settings)
+        yield Auth(client, mailer, clock, events, app[DATABASE], settings, bus)
     await bus.close()

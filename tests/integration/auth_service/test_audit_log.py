@@ -26,11 +26,11 @@ async def test_the_owner_reads_the_log_page_by_page(auth: Any) -> None:
     assert len((await auth.ask("GET", "/user/audit-log", user=bob)).body["data"]) == 3
 
 
-async def test_bad_cursors_and_limits_are_400(auth: Any) -> None:
+async def test_bad_cursors_and_limits_are_refused(auth: Any) -> None:
     user = await auth.sign_up()
-    for query, code in (("cursor=nonsense", "invalid_cursor"), ("limit=0", "invalid_request")):
+    for query, expected in {"cursor=nonsense": (400, "invalid_cursor"), "limit=0": (422, "invalid_request")}.items():
         answer = await auth.ask("GET", f"/user/audit-log?{query}", user=user)
-        assert (answer.status, answer.body["code"]) == (400, code)
+        assert (answer.status, answer.body["code"]) == expected
 
 
 async def test_what_fails_leaves_no_entry_of_success(auth: Any) -> None:

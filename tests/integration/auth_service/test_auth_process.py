@@ -16,15 +16,19 @@ from aiohttp.test_utils import TestClient, TestServer, unused_port
 from openapi_spec_validator import validate
 from pydantic import SecretStr
 
+from auth_service.__main__ import MIGRATIONS
 from auth_service.app import build_app
 from auth_service.audit.repository import PRUNE as PRUNE_AUDIT
 from auth_service.keys import repository
 from auth_service.keys.errors import SealedWithAnotherKeyError
 from auth_service.keys.service import KEY_RING
+from auth_service.mail.memory import MemoryMailer
 from auth_service.sessions.repository import PRUNE as PRUNE_SESSIONS
+from auth_service.settings import AuthSettings
 from auth_service.throttles.repository import PRUNE as PRUNE_THROTTLES
 from auth_service.verification.repository import PRUNE as PRUNE_CODES
 from shared.memory_bus import InMemoryBus
+from shared.migrations import migrate
 from shared.testing.waiting import eventually
 from shared.tokens import HEADER, InternalTokens
 
@@ -134,6 +138,21 @@ def _contents(operation: dict[str, Any]) -> list[dict[str, Any]]:
     success = [response for status, response in operation["responses"].items() if status < "400"]
     bodies = [operation["requestBody"]] if "requestBody" in operation else []
     return [content for part in (*success, *bodies) for content in part.get("content", {}).values()]
+
+
+async def test_the_api_is_ready_while_the_broker_is_away(database_url: str) -> None:
+    secret = "a secret of the tests, long enough for all"
+    broker = f"amqp://guest:guest@127.0.0.1:{unused_port()}/"
+    settings = AuthSettings(
+        database_url=database_url, internal_token_secret=secret, encryption_key=secret, amqp_url=broker
+    )
+    await migrate(database_url, settings.database_schema, MIGRATIONS)
+    async with TestClient(TestServer(build_app(settings, mailer=MemoryMailer()))) as client:
+        async with client.get("/health/ready") as answer:
+            assert answer.status == 200
+        headers = {HEADER: InternalTokens(secret, "gateway", lambda: datetime.now(UTC)).sign(None)}
+        async with client.post("/auth/signup", json=SIGNUP, headers=headers) as answer:
+            assert answer.status == 200
 
 
 async def test_a_real_process_migrates_serves_stays_small_and_stops(

@@ -7,6 +7,7 @@ import jwt
 import orjson
 import pytest
 
+from shared.clock import rfc3339
 from shared.tokens import Principal
 
 ADA = {"email": "ada@example.com", "password": "correct horse battery"}
@@ -238,3 +239,19 @@ async def test_neighbours_in_one_ipv6_network_are_throttled_together(auth: Any) 
     statuses = [(await auth.post("/auth/login", wrong, ip=f"2001:db8:1:2::{number}")).status for number in range(11)]
     assert statuses == [401] * 10 + [429]
     assert (await auth.post("/auth/login", wrong, ip="2001:db8:1:3::1")).status == 401
+
+
+async def test_gateways_learn_which_sessions_were_ended_and_since_when(auth: Any) -> None:
+    await auth.sign_up()
+    first, second = [await auth.log_in() for _ in range(2)]
+    await auth.ask("POST", "/auth/logout", user=first)
+    auth.clock.advance(minutes=5)
+    later = rfc3339(auth.clock.now())
+    await auth.ask("POST", "/auth/logout", user=second)
+    path = "/internal/sessions/revoked?since="
+    gateway = Principal("gateway", "service")
+    everything = await auth.ask("GET", f"{path}2026-01-01T00:00:00Z", user=gateway)
+    assert everything.body == {"session_ids": [second.session_id, first.session_id]}
+    assert (await auth.ask("GET", path + later, user=gateway)).body == {"session_ids": [second.session_id]}
+    assert (await auth.ask("GET", path + later, user=first)).status == 401
+    assert (await auth.ask("GET", f"{path}yesterday", user=gateway)).status == 400

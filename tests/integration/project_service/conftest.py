@@ -31,11 +31,12 @@ class User:
     client: TestClient[Any, Any]
     id: str
     credential: Credential = "token"
+    scopes: tuple[str, ...] = ("*",)
 
-    async def __call__(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    async def __call__(self, method: str, path: str, body: Any = None, **sent: str) -> tuple[int, Any]:
         """Status and JSON of the answer."""
         signer = InternalTokens(SECRET, "gateway", SystemClock().now)
-        headers = {tokens.HEADER: signer.sign(Principal(self.id, self.credential))}
+        headers = {**sent, tokens.HEADER: signer.sign(Principal(self.id, self.credential, None, self.scopes))}
         async with self.client.request(method, path, json=body, headers=headers) as answer:
             return answer.status, await answer.json() if answer.content_length else None
 

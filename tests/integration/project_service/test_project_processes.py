@@ -16,14 +16,16 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 
+from project_service.app import WEBHOOK_SECRETS
 from project_service.webhooks.events import QUEUE
-from project_service.webhooks.secrets import SecretBox, new_secret
+from project_service.webhooks.secrets import new_secret
 from shared import tokens
 from shared.amqp import AmqpBus
 from shared.clock import SystemClock
 from shared.db import Database
 from shared.events import Event
 from shared.ids import new_id
+from shared.secret_box import SecretBox
 from shared.testing.waiting import eventually
 from shared.tokens import InternalTokens, Principal
 
@@ -80,7 +82,7 @@ async def test_the_api_process_stays_small_and_ends_at_sigterm(
     variables: dict[str, str], rabbitmq_server: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     signer = InternalTokens(variables["INTERNAL_TOKEN_SECRET"], "gateway", SystemClock().now)
-    headers = {tokens.HEADER: signer.sign(Principal(new_id(), "token"))}
+    headers = {tokens.HEADER: signer.sign(Principal(new_id(), "token", None, ("*",)))}
     async with running("api", {**variables, "AMQP_URL": rabbitmq_server}) as (process, url):
         memory = psutil.Process(process.pid).memory_info
         idle = memory().rss
@@ -133,7 +135,7 @@ async def _registered(db: Database, key: str, url: str) -> Event:
         project_id,
         tenant,
         url,
-        SecretBox(key).seal(new_secret()),
+        SecretBox(key, WEBHOOK_SECRETS).seal_text(new_secret()),
     )
     return Event(
         id=new_id(),

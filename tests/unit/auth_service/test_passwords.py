@@ -34,7 +34,7 @@ def test_guessable_passwords_are_refused(password: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "password", ["correct horse battery", "tr0ub4dor&3x", "пароль никому", "zkq8wbhv", "passwort-für-uns"]
+    "password", ["correct horse battery", "tr0ub4dor&3x", "пароль никому", "zkq8wbhv", "passwort-für-uns", "8462951730"]
 )
 def test_others_are_not(password: str) -> None:
     assert not is_guessable(password, *ACCOUNT)
