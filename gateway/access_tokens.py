@@ -54,6 +54,8 @@ class AccessTokens:
             InvalidAccessTokenError: it is malformed, forged, expired, revoked or for somebody else.
             UnavailableError: it is signed with a key that can't be fetched now.
         """
+        if len(token) > MAX_LENGTH or not token.isascii():
+            raise InvalidAccessTokenError
         digest = hashlib.sha256(token.encode()).digest()
         verified = self._verified.get(digest)
         if verified is None:
@@ -67,8 +69,6 @@ class AccessTokens:
         self._revoked[session_id] = None
 
     async def _verify(self, token: str) -> _Verified:
-        if len(token) > MAX_LENGTH:
-            raise InvalidAccessTokenError
         try:
             header = jwt.get_unverified_header(token)
             if header.get("alg") != ALGORITHM or header.get("typ") != TYPE:

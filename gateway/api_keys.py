@@ -12,7 +12,6 @@ from cachetools import TTLCache
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from shared.errors import BadGatewayError, UnauthorizedError
-from shared.tokens import Principal
 
 _FORM = re.compile(r"[!-~]{16,200}")
 _CACHED_KEYS = 50_000
@@ -49,7 +48,7 @@ class ApiKeys:
         self._asking: dict[str, asyncio.Task[KeyOwner | None]] = {}
         self._revocations = 0
 
-    async def verify(self, key: str) -> Principal:
+    async def verify(self, key: str) -> KeyOwner:
         """Whose key it is.
 
         Raises:
@@ -64,7 +63,7 @@ class ApiKeys:
             owner = None if digest in self._refused else await self._asked_once(key, digest)
         if owner is None or (owner.expires_at is not None and owner.expires_at <= self._now()):
             raise InvalidApiKeyError
-        return Principal(owner.user_id, "api_key", None, tuple(owner.scopes))
+        return owner
 
     def revoke(self, key_sha256: str) -> None:
         """Forget this key at once; an answer that is on its way is not kept."""

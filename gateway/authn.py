@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from cachetools import TTLCache
 
@@ -15,6 +16,14 @@ _SIGNED_SECONDS = 10
 _CACHED_SIGNATURES = 50_000
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whom a request speaks for, and the id of the API key if it came with one."""
+
+    principal: Principal
+    key_id: str | None = None
+
+
 class Authenticator:
     """Verifies the credentials of requests; an access token counts before an API key."""
 
@@ -22,8 +31,8 @@ class Authenticator:
         self._access_tokens = access_tokens
         self._api_keys = api_keys
 
-    async def authenticate(self, headers: Mapping[str, str]) -> Principal:
-        """The principal.
+    async def authenticate(self, headers: Mapping[str, str]) -> Caller:
+        """Verify the credentials of a request.
 
         Raises:
             UnauthorizedError: there are no credentials, or bad ones.
@@ -34,11 +43,12 @@ class Authenticator:
             scheme, _, token = authorization.partition(" ")
             if scheme.lower() != "bearer":
                 raise InvalidAccessTokenError
-            return await self._access_tokens.verify(token.strip())
+            return Caller(await self._access_tokens.verify(token.strip()))
         key = headers.get("x-api-key")
         if key is None:
             raise UnauthorizedError
-        return await self._api_keys.verify(key)
+        owner = await self._api_keys.verify(key)
+        return Caller(Principal(owner.user_id, "api_key", None, tuple(owner.scopes)), owner.key_id)
 
 
 class Signatures:

@@ -1,10 +1,23 @@
 """What only the gateway answers."""
 
-from shared.errors import ApiError
+from shared.errors import ApiError, BodyTooLargeError, InvalidRequestError
 
 
 class SlowRequestError(ApiError):
-    """The body of the request did not arrive in time."""
+    """The request did not arrive in time."""
 
     code = "request_timeout"
     status = 408
+
+
+class MalformedRequestError(InvalidRequestError):
+    """This is no valid HTTP request."""
+
+    code = "malformed_request"
+
+
+class HeadTooLargeError(BodyTooLargeError):
+    """The request line or a header is longer than 8190 bytes, or there are too many headers."""
+
+    code = "head_too_large"
+    status = 431

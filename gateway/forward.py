@@ -21,7 +21,7 @@ from gateway.exchange import EXCHANGE
 from gateway.headers import to_client
 from gateway.streams import OpenStreams
 from gateway.upstreams import Upstream
-from shared.errors import ApiError, BadGatewayError, BodyTooLargeError, GatewayTimeoutError
+from shared.errors import ApiError, BadGatewayError, GatewayTimeoutError
 
 log = structlog.get_logger(__name__)
 
@@ -74,18 +74,19 @@ class Forward:
         if not self._deadline.expired():
             self._deadline.reschedule(None if seconds is None else asyncio.get_running_loop().time() + seconds)
 
+    def _wait_on(self) -> None:
+        is_sent = not isinstance(self._body, StreamedBody) or self._body.is_complete
+        self._wait_at_most(self._answer_seconds if is_sent else self._idle_seconds)
+
     async def _forward(self) -> web.StreamResponse:
-        self._body = await body_of(
-            self._request,
-            self._max_body_bytes,
-            self._idle_seconds,
-            on_chunk=lambda: self._wait_at_most(self._answer_seconds),
-        )
+        self._body = await body_of(self._request, self._max_body_bytes, self._idle_seconds, on_progress=self._wait_on)
         if isinstance(self._body, StreamedBody) and self._request.content_length is not None:
             self._headers[hdrs.CONTENT_LENGTH] = str(self._request.content_length)
-        self._wait_at_most(self._answer_seconds)
+        self._wait_on()
         request = self._request
-        async with await self._upstream.send(request.method, request.raw_path, self._headers, self._body) as answer:
+        async with await self._upstream.send(
+            request.method, request.raw_path, self._headers, self._body, is_late=self._deadline.expired
+        ) as answer:
             if self._is_small(answer):
                 return web.Response(
                     body=await answer.read(),
@@ -141,8 +142,8 @@ class Forward:
 
     def _translated(self, error: Exception) -> ApiError:
         if isinstance(self._body, StreamedBody) and not self._body.is_complete:
-            if self._body.is_too_large:
-                return BodyTooLargeError(f"The body is larger than {self._max_body_bytes} bytes.")
+            if self._body.failure is not None:
+                return self._body.failure
             if isinstance(error, TimeoutError):
                 return SlowRequestError()
         if isinstance(error, TimeoutError):

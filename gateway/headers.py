@@ -6,10 +6,11 @@ from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_add
 
 from multidict import CIMultiDict, CIMultiDictProxy
 
+from gateway.errors import MalformedRequestError
 from shared import tokens
+from shared.client import CLIENT_IP
 from shared.request_ids import REQUEST_ID
 
-CLIENT_IP = "X-Client-IP"
 Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
@@ -49,15 +50,28 @@ def _listed(headers: "CIMultiDictProxy[str]") -> set[str]:
 
 
 def to_service(headers: "CIMultiDictProxy[str]", ours: Mapping[str, str]) -> CIMultiDict[str]:
-    """The headers of the request to a service: the client's end-to-end ones, then `ours`."""
+    """The headers of the request to a service: the client's end-to-end ones, then `ours`.
+
+    Raises:
+        MalformedRequestError: one is no UTF-8.
+    """
     dropped = _NOT_TO_SERVICE | _listed(headers) if "Connection" in headers else _NOT_TO_SERVICE
     passed: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():
         lowered = name.lower()
         if lowered not in dropped and not lowered.startswith(("x-forwarded-", "sec-websocket-")):
+            if not value.isascii():
+                _check_text(value)
             passed.add(name, value)
     passed.update(ours)
     return passed
+
+
+def _check_text(value: str) -> None:
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise MalformedRequestError from error
 
 
 def to_client(headers: "CIMultiDictProxy[str]") -> CIMultiDict[str]:

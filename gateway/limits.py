@@ -10,10 +10,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
 
 from prometheus_client import Counter
 
+from shared.client import Client
 from shared.errors import TooManyRequestsError
 
 REFUSED = Counter("talkstack_gateway_limited", "Requests refused by a rate limit.", ["policy"])
@@ -138,8 +138,4 @@ def fields(standings: Sequence[Standing]) -> dict[str, str]:
 @lru_cache(4096)
 def network_of(address: str) -> str:
     """What counts as one client: an IPv4 address, or the /64 of an IPv6 address, all of which one client has."""
-    try:
-        parsed = ip_address(address)
-    except ValueError:
-        return address
-    return f"{int(parsed) >> 64:x}/64" if isinstance(parsed, IPv6Address) else address
+    return Client(address, "").network

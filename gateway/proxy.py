@@ -3,27 +3,28 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from aiohttp import hdrs, web
+from aiohttp import web
 from multidict import CIMultiDict
 
-from gateway import headers as header_rules
 from gateway.authn import Authenticator, Signatures
-from gateway.documents import Documents
-from gateway.exchange import EXCHANGE
+from gateway.documents import Documents, OpenApi
+from gateway.exchange import EXCHANGE, Exchange
 from gateway.forward import Forward
+from gateway.headers import to_service
+from gateway.limits import network_of
 from gateway.paths import segments_of
 from gateway.routes import Route, RouteTable, ServiceName
 from gateway.settings import GatewaySettings
 from gateway.streams import OpenStreams
+from gateway.throttle import AUTH, KEY, USER, Throttle
 from gateway.upstreams import Upstream
 from gateway.websockets import bridge, is_websocket
 from shared import tokens
-from shared.errors import ForbiddenError, MethodNotAllowedError, NotFoundError
+from shared.client import CLIENT_IP
+from shared.errors import MethodNotAllowedError, NotFoundError
 from shared.request_ids import REQUEST_ID, request_id
-from shared.tokens import Principal
 
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
-_READING = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,11 +33,13 @@ class Proxy:
 
     settings: GatewaySettings
     routes: RouteTable
-    documents: Documents
+    openapi: OpenApi
+    asyncapi: Documents
     authenticator: Authenticator
     signatures: Signatures
     upstreams: Mapping[ServiceName, Upstream]
     streams: OpenStreams
+    throttle: Throttle
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """The handler of all paths and methods."""
@@ -45,33 +48,34 @@ class Proxy:
         if route is None:
             raise NotFoundError
         exchange = request[EXCHANGE]
-        exchange.pattern = self.documents.pattern(route, segments)
+        exchange.pattern = self.openapi.pattern(route, segments)
         exchange.upstream = route.service
         if request.method not in METHODS:
             raise MethodNotAllowedError(headers={"Allow": ", ".join(METHODS)})
+        if route.is_limited:
+            self.throttle.take(exchange, AUTH, network_of(exchange.client_ip))
         if route.auth != "none":
-            exchange.principal = await self._principal(request)
-        headers = self._headers(request, exchange.principal)
+            await self._authenticate(request, exchange)
+        headers = self._headers(request, exchange)
         upstream = self.upstreams[route.service]
         if is_websocket(request):
             return await bridge(request, upstream, headers, self.streams)
         return await self._forward(request, route, upstream, headers)
 
-    async def _principal(self, request: web.Request) -> Principal:
-        principal = await self.authenticator.authenticate(request.headers)
-        if request.method not in _READING and "*" not in principal.scopes:
-            raise ForbiddenError
-        return principal
+    async def _authenticate(self, request: web.Request, exchange: Exchange) -> None:
+        caller = await self.authenticator.authenticate(request.headers)
+        exchange.principal = caller.principal
+        if caller.key_id is not None:
+            self.throttle.take(exchange, KEY, caller.key_id)
+        self.throttle.take(exchange, USER, caller.principal.user_id)
 
-    def _headers(self, request: web.Request, principal: Principal | None) -> CIMultiDict[str]:
-        forwarded_for = request.headers.getall(hdrs.X_FORWARDED_FOR, ())
-        peer = request.remote or ""
+    def _headers(self, request: web.Request, exchange: Exchange) -> CIMultiDict[str]:
         ours = {
-            tokens.HEADER: self.signatures.of(principal),
+            tokens.HEADER: self.signatures.of(exchange.principal),
             REQUEST_ID: request_id(request),
-            header_rules.CLIENT_IP: header_rules.client_ip(peer, forwarded_for, self.settings.trusted_proxies),
+            CLIENT_IP: exchange.client_ip,
         }
-        return header_rules.to_service(request.headers, ours)
+        return to_service(request.headers, ours)
 
     async def _forward(
         self, request: web.Request, route: Route, upstream: Upstream, headers: CIMultiDict[str]

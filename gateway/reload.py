@@ -45,7 +45,7 @@ def reloading(settings: GatewaySettings, apply: Callable[[Changeable], None]) ->
         try:
             apply(load(settings))
         except WrongConfigError as error:
-            log.error("config_refused", cause=error.message)
+            log.error("config_refused", cause=error.message)  # noqa: TRY400 - no traceback for a typing error
         else:
             log.info("config_reloaded")
 

@@ -15,7 +15,8 @@ class Route:
     """Everything at and below `pattern`.
 
     `auth`: `any` needs an access token or an API key, `none` nothing; the service itself refuses API keys where it
-    wants a token. `answer_seconds` is how long the service may take to begin its answer.
+    wants a token. `answer_seconds` is how long the service may take to begin its answer. `is_limited`: passwords and
+    codes are guessed here, so that it has a rate limit of its own.
     """
 
     pattern: str
@@ -23,18 +24,18 @@ class Route:
     auth: Literal["none", "any"] = "any"
     answer_seconds: float = 30
     is_upload: bool = False
+    is_limited: bool = False
 
 
 ROUTES = (
     Route("/.well-known/jwks.json", "auth", auth="none"),
-    Route("/auth", "auth", auth="none"),
-    Route("/auth/change-password", "auth"),
-    Route("/auth/logout", "auth"),
+    Route("/auth", "auth", auth="none", is_limited=True),
+    Route("/auth/change-password", "auth", is_limited=True),
+    Route("/auth/logout", "auth", is_limited=True),
     Route("/user", "auth"),
     Route("/project", "project"),
     Route("/agent", "project"),
     Route("/voices", "project"),
-    Route("/voices/{voice_id}/preview.wav", "project", auth="none"),
     Route("/voices/{voice_id}/preview.wav", "project", auth="none"),
     Route("/phone-number", "project"),
     Route("/webhook", "project"),

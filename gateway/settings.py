@@ -17,9 +17,7 @@ class Changeable(BaseModel):
     project_url: Instances = Field(description="Base URLs of project_service's instances, separated by commas.")
     call_url: Instances = Field(description="Base URLs of call_service's instances, separated by commas.")
 
-    limit_ip: Quota = Field(
-        Allowance(6000, 60), description="Requests/seconds of one IPv4 address or IPv6 /64."
-    )
+    limit_ip: Quota = Field(Allowance(6000, 60), description="Requests/seconds of one IPv4 address or IPv6 /64.")
     limit_auth: Quota = Field(Allowance(120, 60), description="Requests/seconds of one address to /auth/*.")
     limit_user: Quota = Field(Allowance(3000, 60), description="Requests/seconds of one user, whatever the credential.")
     limit_key: Quota = Field(Allowance(1500, 60), description="Requests/seconds with one API key.")
@@ -44,6 +42,9 @@ class GatewaySettings(ProcessSettings, Changeable):
     max_upload_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest request body of file uploads.")
 
     connect_timeout_seconds: float = Field(2, gt=0, description="Time to connect to an instance of a service.")
+    upstream_keepalive_seconds: float = Field(
+        4, gt=0, description="How long an idle connection to a service is kept; less than a service takes to drain."
+    )
     idle_timeout_seconds: float = Field(30, gt=0, description="Longest pause of client or service in mid-body.")
     ejection_seconds: float = Field(2, gt=0, description="How long an instance that can't be reached is left out.")
 

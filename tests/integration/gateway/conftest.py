@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
 from types import MappingProxyType
@@ -14,10 +14,13 @@ import pytest
 from aiohttp import web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
+from pydantic import BaseModel
 
 from gateway.app import build_app
 from gateway.settings import GatewaySettings
-from shared.http import SERVER_OPTIONS
+from shared import asyncapi
+from shared.asyncapi import EventType
+from shared.http import RUNNER, SERVER_OPTIONS
 from shared.ids import new_id
 from shared.memory_bus import InMemoryBus
 from shared.testing.waiting import eventually
@@ -28,11 +31,15 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 async def _listen(app: web.Application, stack: AsyncExitStack, **options: Any) -> str:
-    runner = web.AppRunner(app, access_log=None, **options)
+    runner = app.get(RUNNER, web.AppRunner)(app, access_log=None, **options)
     stack.push_async_callback(runner.cleanup)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     return f"http://127.0.0.1:{runner.addresses[0][1]}"
+
+
+class Said(BaseModel):
+    text: str
 
 
 class Service:
@@ -43,10 +50,13 @@ class Service:
         self.handlers: dict[str, Handler] = {}
         self.api_keys: dict[str, dict[str, Any]] = {}
         self.requests: list[web.Request] = []
+        self.ended_sessions: list[str] | None = []
         self.documents: dict[str, Any] = {"paths": {}, "components": {"schemas": {}, "securitySchemes": {}}}
         self.on("/.well-known/jwks.json", self._jwks)
         self.on("/internal/api-keys/verify", self._verify)
+        self.on("/internal/sessions/revoked", self._ended)
         self.on("/openapi.json", self._openapi)
+        self.on("/asyncapi.json", self._asyncapi)
         self.app = web.Application(client_max_size=2**30)
         self.app.router.add_route("*", "/{path:.*}", self._answer)
 
@@ -86,6 +96,13 @@ class Service:
     async def _verify(self, request: web.Request) -> web.Response:
         owner = self.api_keys.get((await request.json())["key"])
         return web.json_response(owner or {"code": "invalid_api_key"}, status=200 if owner else 404)
+
+    async def _asyncapi(self, _request: web.Request) -> web.Response:
+        return web.json_response(asyncapi.describe([EventType("call.ended", Said, "It is over.")], "call"))
+
+    async def _ended(self, _request: web.Request) -> web.Response:
+        status = 503 if self.ended_sessions is None else 200
+        return web.json_response({"session_ids": self.ended_sessions}, status=status)
 
     async def _openapi(self, _request: web.Request) -> web.Response:
         return web.json_response(self.documents)
@@ -129,17 +146,22 @@ def refusing_url() -> Iterator[str]:
 
 @pytest.fixture
 async def start() -> AsyncIterator[Callable[..., Awaitable[Stack]]]:
-    """Starts a stack. `paths` are those of the service's OpenAPI document.
+    """Starts a stack. `paths` are those of the service's OpenAPI document, of `ended_sessions` None is an outage.
 
     The other keywords are settings of the gateway, in which `{service}` stands for the service's URL.
     """
     async with AsyncExitStack() as stack:
 
         async def start_stack(
-            *, is_ready: bool = True, paths: Mapping[str, Any] = MappingProxyType({}), **settings: Any
+            *,
+            is_ready: bool = True,
+            paths: Mapping[str, Any] = MappingProxyType({}),
+            ended_sessions: Sequence[str] | None = (),
+            **settings: Any,
         ) -> Stack:
             service, bus = Service(), InMemoryBus()
             service.documents["paths"].update(paths)
+            service.ended_sessions = None if ended_sessions is None else list(ended_sessions)
             stack.push_async_callback(bus.close)
             service_url = await _listen(service.app, stack)
             environment = dict.fromkeys(("auth_url", "project_url", "call_url"), service_url) | settings

@@ -192,12 +192,6 @@ async def test_the_access_token_counts_before_the_api_key(stack: Any) -> None:
     assert await status_of(stack, {"Authorization": "Bearer x", "x-api-key": KEY}) == (401, "invalid_token")
 
 
-async def test_a_reading_key_may_only_read(stack: Any) -> None:
-    stack.service.api_keys[KEY] = OWNER | {"scopes": ["read"]}
-    assert await status_of(stack, {"x-api-key": KEY}) == (200, "")
-    assert await status_of(stack, {"x-api-key": KEY}, "POST") == (403, "forbidden")
-
-
 async def test_a_revoked_session_is_refused_within_a_second(stack: Any) -> None:
     headers, other = stack.auth(), stack.auth(sid="session-2")
     assert await status_of(stack, headers) == (200, "")
@@ -221,3 +215,34 @@ async def test_a_revoked_api_key_is_refused_within_a_second(stack: Any) -> None:
         return await status_of(stack, {"x-api-key": KEY}) == (401, "invalid_api_key")
 
     await eventually(is_refused, limit_seconds=1)
+
+
+async def test_a_gateway_that_starts_knows_which_sessions_have_ended(start: Any) -> None:
+    """It was not there when the event came."""
+    stack = await start(ended_sessions=["session-1"])
+    stack.service.on("/project", ok)
+    assert await status_of(stack, stack.auth()) == (401, "invalid_token")
+    assert await status_of(stack, stack.auth(sid="session-2")) == (200, "")
+    since = next(one for one in stack.service.requests if one.path.endswith("/revoked")).query["since"]
+    assert timedelta(hours=2) < datetime.now(UTC) - datetime.fromisoformat(since)
+
+
+async def test_an_ended_session_whose_event_was_lost_is_refused_soon(start: Any) -> None:
+    stack = await start(revoked_sessions_seconds=0.05)
+    stack.service.on("/project", ok)
+    headers = stack.auth()
+    assert await status_of(stack, headers) == (200, "")
+    stack.service.ended_sessions.append("session-1")
+
+    async def is_refused() -> bool:
+        return await status_of(stack, headers) == (401, "invalid_token")
+
+    await eventually(is_refused, limit_seconds=5)
+
+
+async def test_it_is_not_ready_before_it_knows_which_sessions_have_ended(start: Any) -> None:
+    stack = await start(ended_sessions=None, is_ready=False)
+    await eventually(lambda: stack.service.count("/internal/sessions/revoked") >= 2)
+    async with stack.client.get("/health/ready") as answer:
+        assert answer.status == 503
+        assert (await answer.json())["checks"]["ended_sessions"] == "UnavailableError"

@@ -77,7 +77,7 @@ async def test_an_instance_that_refuses_is_left_out_for_a_while(start: Any, refu
 
 
 async def test_a_service_that_hangs_is_504(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gateway.app.ROUTES", [Route("/project", "project", answer_seconds=0.2)])
+    monkeypatch.setattr("gateway.parts.ROUTES", [Route("/project", "project", answer_seconds=0.2)])
     stack = await start()
     is_over = asyncio.Event()
 
@@ -172,7 +172,7 @@ async def test_a_body_over_the_limit_is_413(start: Any, is_chunked: bool) -> Non
 
 @pytest.mark.parametrize("length", [10, 100_000])
 async def test_a_body_that_does_not_come_is_408(start: Any, monkeypatch: pytest.MonkeyPatch, length: int) -> None:
-    monkeypatch.setattr("gateway.app.ROUTES", [Route("/project", "project", answer_seconds=0.3)])
+    monkeypatch.setattr("gateway.parts.ROUTES", [Route("/project", "project", answer_seconds=0.3)])
     stack = await start(idle_timeout_seconds=0.3)
 
     async def read_all(request: web.Request) -> web.Response:

@@ -129,6 +129,22 @@ async def test_the_documents_of_all_services_are_one(start: Any) -> None:
     assert body["paths"]["/call/{call_id}"]["get"]["operationId"].endswith("get_call")
 
 
+async def test_the_page_of_the_documents_needs_nothing_from_elsewhere(start: Any) -> None:
+    operation = OPERATION | {"tags": ["Calls"], "summary": "Read a <call>.", "security": []}
+    stack = await start(paths={"/call/{call_id}": {"get": operation}})
+    documents = ("/openapi.json", "/asyncapi.json")
+    await eventually(lambda: all(stack.service.count(path) >= 3 for path in documents))
+    async with stack.client.get("/docs") as answer:
+        html = await answer.text()
+        assert (answer.status, answer.content_type) == (200, "text/html")
+        assert answer.headers["Content-Security-Policy"].startswith("default-src 'none'")
+    assert "/call/{call_id}" in html
+    assert "Read a &lt;call&gt;." in html
+    assert "It is over." in html
+    async with stack.client.get("/asyncapi.json") as answer:
+        assert list((await answer.json())["channels"]) == ["call.ended"]
+
+
 async def test_the_document_is_whole_or_unavailable(start: Any, refusing_url: str) -> None:
     stack = await start(call_url=refusing_url)
     async with stack.client.get("/openapi.json") as answer:

@@ -3,7 +3,7 @@
 import pytest
 
 from auth_service.app import ROUTERS as AUTH
-from call_service.calls.routes import router as call_router
+from call_service.app import ROUTERS as CALL
 from gateway.paths import segments_of
 from gateway.routes import ROUTES, RouteTable
 from project_service.app import ROUTERS as PROJECT
@@ -12,7 +12,7 @@ from shared.endpoints import Endpoint
 TABLE = RouteTable(ROUTES)
 ENDPOINTS = [
     (service, endpoint)
-    for service, routers in {"auth": AUTH, "project": PROJECT, "call": [call_router]}.items()
+    for service, routers in {"auth": AUTH, "project": PROJECT, "call": CALL}.items()
     for router in routers
     for endpoint in router.endpoints
 ]

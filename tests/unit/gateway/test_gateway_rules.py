@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from multidict import CIMultiDict, CIMultiDictProxy
 from pydantic import ValidationError
 
-from gateway.documents import merge
+from gateway.documents import merge_openapi
 from gateway.headers import client_ip, to_client, to_service
 from gateway.paths import InvalidPathError, PathTree, segments_of
 from gateway.routes import ROUTES, RouteTable
@@ -136,7 +136,7 @@ def test_client_ip(peer: str, forwarded_for: list[str], expected: str) -> None:
 
 
 def _document(path: str, schema: Any, **others: Any) -> dict[str, Any]:
-    operation = {"operationId": "read", "schema": {"$ref": "#/components/schemas/Thing"}}
+    operation = {"operationId": "read", "responses": {}, "schema": {"$ref": "#/components/schemas/Thing"}}
     return {
         "paths": {path: {"get": operation}},
         "components": {"schemas": {"Thing": schema, **others}, "securitySchemes": {}},
@@ -144,7 +144,7 @@ def _document(path: str, schema: Any, **others: Any) -> dict[str, Any]:
 
 
 def test_equal_schemas_are_one_and_operation_ids_unique() -> None:
-    merged = merge({"auth": _document("/a", {"type": "object"}), "call": _document("/b", {"type": "object"})})
+    merged = merge_openapi({"auth": _document("/a", {"type": "object"}), "call": _document("/b", {"type": "object"})})
     assert list(merged["components"]["schemas"]) == ["Thing"]
     assert merged["paths"]["/a"]["get"]["operationId"] == "read"
     assert merged["paths"]["/b"]["get"]["operationId"] == "call_read"
@@ -152,7 +152,7 @@ def test_equal_schemas_are_one_and_operation_ids_unique() -> None:
 
 def test_schemas_that_differ_get_their_services_name_also_when_it_is_deep_inside() -> None:
     holder = {"properties": {"thing": {"$ref": "#/components/schemas/Thing"}}}
-    merged = merge(
+    merged = merge_openapi(
         {
             "auth": _document("/a", {"type": "object"}, Holder=holder, Same={}),
             "call": _document("/b", {"type": "string"}, Holder=holder, Same={}),

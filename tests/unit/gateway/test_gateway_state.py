@@ -19,6 +19,7 @@ from gateway.access_tokens import REVOKED_SECONDS, AccessTokens, InvalidAccessTo
 from gateway.api_keys import ApiKeys, InvalidApiKeyError
 from gateway.authn import Signatures
 from gateway.background import repeating
+from gateway.instances import Instances, RetryBudget
 from gateway.keys import PublicKeys
 from gateway.upstreams import Upstream
 from shared.errors import UnavailableError
@@ -251,18 +252,23 @@ def _connection_key() -> Any:
     return Key()
 
 
+def _upstream(session: Any, *urls: str, time: Time | None = None) -> Upstream:
+    instances = Instances(urls, 2, (time or Time()).monotonic)
+    return Upstream("call", instances, session, RetryBudget())
+
+
 async def _send(upstream: Upstream) -> Any:
     return await upstream.send("GET", "/", {})
 
 
 async def test_instances_take_turns() -> None:
-    upstream = Upstream("call", ["http://a", "http://b", "http://c"], Session())
+    upstream = _upstream(Session(), "http://a", "http://b", "http://c")
     assert sorted([await _send(upstream) for _ in range(6)]) == ["a", "a", "b", "b", "c", "c"]
 
 
 async def test_an_instance_that_is_down_is_asked_again_after_a_while() -> None:
     session, time = Session(), Time()
-    upstream = Upstream("call", ["http://a", "http://b"], session, ejection_seconds=2, monotonic=time.monotonic)
+    upstream = _upstream(session, "http://a", "http://b", time=time)
     session.down = {"a"}
     assert [await _send(upstream) for _ in range(6)] == ["b"] * 6
     assert session.asked.count("a") == 1
@@ -274,7 +280,7 @@ async def test_an_instance_that_is_down_is_asked_again_after_a_while() -> None:
 async def test_when_all_are_down_each_is_tried_once() -> None:
     session = Session()
     session.down = {"a", "b"}
-    upstream = Upstream("call", ["http://a", "http://b"], session)
+    upstream = _upstream(session, "http://a", "http://b")
     for _ in range(2):
         session.asked.clear()
         with pytest.raises(UnavailableError):

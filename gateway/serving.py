@@ -1,0 +1,50 @@
+"""Runs the gateway in this process, or in several."""
+
+import asyncio
+import os
+import signal
+
+from aiohttp import web
+
+from gateway.app import build_app
+from gateway.limits import Limiter
+from gateway.processes import Place, Supervisor
+from gateway.reload import load
+from gateway.settings import GatewaySettings
+from shared.http import DRAIN_HOOKS, Hosted, at_start, run, run_all
+
+
+def serve(settings: GatewaySettings) -> None:
+    """Serve until SIGTERM. What all processes share is created before there is more than one."""
+    if settings.gateway_processes == 1:
+        run(lambda: build_app(settings), settings, "gateway")
+        return
+    limiter = Limiter()
+    with at_start(settings, "gateway"):
+        load(settings)
+        supervisor = Supervisor(
+            settings.host,
+            settings.port,
+            settings.gateway_processes,
+            lambda place: run_all(lambda: [_hosted(settings, limiter, place)], settings, "gateway"),
+        )
+    supervisor.run()
+
+
+def _hosted(settings: GatewaySettings, limiter: Limiter, place: Place) -> Hosted:
+    app = build_app(settings, limiter=limiter)
+
+    async def stop_accepting() -> None:
+        os.close(place.accepting)
+
+    async def end_with_parent(_app: web.Application) -> None:
+        asyncio.get_running_loop().add_reader(place.parent, _end, place.parent)
+
+    app[DRAIN_HOOKS].append(stop_accepting)
+    app.on_startup.append(end_with_parent)
+    return Hosted(app, settings, place.listener)
+
+
+def _end(parent: int) -> None:
+    asyncio.get_running_loop().remove_reader(parent)
+    os.kill(os.getpid(), signal.SIGTERM)
