@@ -1,10 +1,13 @@
-"""`python -m call_service api|worker|migrate`."""
+"""`python -m call_service api|worker|migrate|restore-epoch`."""
 
+import asyncio
 from pathlib import Path
 
 import click
 
 from call_service.settings import CallApiSettings, CallSettings, WorkerSettings
+from shared.db import Database
+from shared.errors import ApiError
 from shared.settings import load_settings
 
 
@@ -40,6 +43,29 @@ def migrate() -> None:
 
     settings = load_settings(CallSettings)
     run_migrations(str(settings.database_url), settings.database_schema, Path(__file__).parent / "migrations")
+
+
+@main.command()
+def restore_epoch() -> None:
+    """After restoring a backup, before any other process starts: call nobody whom the lost hours may have called."""
+    from call_service.restore import begin_epoch  # noqa: PLC0415 - it is needed here only
+
+    settings = load_settings(CallSettings)
+
+    async def work() -> None:
+        db = await Database.connect(
+            str(settings.database_url), settings.database_schema, max_size=1, command_timeout_seconds=3600
+        )
+        try:
+            parked = await begin_epoch(db, str(settings.public_url))
+        finally:
+            await db.close()
+        click.echo(f"{parked.calls} queued calls and {parked.contacts} contacts will not be dialled.")
+
+    try:
+        asyncio.run(work())
+    except ApiError as error:
+        raise click.ClickException(error.message) from error
 
 
 if __name__ == "__main__":

@@ -6,11 +6,23 @@ from datetime import timedelta
 import aiohttp
 from aiohttp import web
 
-from call_service.calls.routes import CALLS, RECORDINGS, STREAMS, router
+from call_service.batches.events import TYPES as BATCH_EVENTS
+from call_service.batches.routes import BATCHES
+from call_service.batches.routes import router as batches_router
+from call_service.batches.service import Batches
+from call_service.calls import gauges
+from call_service.calls.consumer import new_consumer
+from call_service.calls.events import TYPES as CALL_EVENTS
+from call_service.calls.routes import CALLS, RECORDINGS
+from call_service.calls.routes import router as calls_router
 from call_service.calls.service import Calls
-from call_service.calls.stream import EventStreams
 from call_service.calls.sweeper import Sweeper
 from call_service.calls.wrap_up import Analyzer, WrapUp
+from call_service.events.hub import Hub
+from call_service.events.routes import EVENTS, STREAMS
+from call_service.events.routes import router as events_router
+from call_service.events.service import Events
+from call_service.events.streams import EventStreams
 from call_service.llm import LlmClient
 from call_service.owner import owner_name
 from call_service.projects import HttpProjectDirectory
@@ -18,53 +30,62 @@ from call_service.recordings import RecordingStore
 from call_service.settings import CallApiSettings, llm_settings
 from shared.background import running
 from shared.bus import EventBus
+from shared.clock import SystemClock
 from shared.endpoints import INTERNAL_TOKENS
 from shared.http import DRAIN_HOOKS, new_app
+from shared.measuring import measure_forever
 from shared.pagination import Cursors
-from shared.resources import DATABASE, database, outbox_relay
+from shared.resources import DATABASE, database, idempotency, outbox_relay
 
 SERVICE = "call_service"
+ROUTERS = (calls_router, events_router, batches_router)
 
 
 def build_app(settings: CallApiSettings, bus: EventBus | None = None) -> web.Application:
     """Compose the process; `bus` replaces RabbitMQ in the all-in-one start and in tests."""
-    app = new_app(settings, SERVICE, [router])
+    app = new_app(settings, SERVICE, ROUTERS, (*CALL_EVENTS, *BATCH_EVENTS))
     app[RECORDINGS] = RecordingStore(settings.recordings_dir)
 
     async def use_cases(app: web.Application) -> AsyncIterator[None]:
         llm = LlmClient(found) if (found := llm_settings(settings)) else None
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-            app[CALLS] = Calls(
-                app[DATABASE],
-                HttpProjectDirectory(session, str(settings.project_url), app[INTERNAL_TOKENS]),
-                Cursors(settings.internal_token_secret.get_secret_value(), "call-history"),
-                Analyzer(llm),
-                str(settings.public_url),
+            db, projects = app[DATABASE], HttpProjectDirectory(session, str(settings.project_url), app[INTERNAL_TOKENS])
+            secret = settings.internal_token_secret.get_secret_value()
+            app[CALLS] = Calls(db, projects, Cursors(secret, "call-history"), Analyzer(llm), str(settings.public_url))
+            app[BATCHES] = Batches(
+                db, projects, Cursors(secret, "batches"), Cursors(secret, "contacts"), settings.batch_max_rows
             )
             yield
         if llm:
             await llm.close()
 
     async def streams(app: web.Application) -> AsyncIterator[None]:
-        streams = app[STREAMS] = EventStreams(app[DATABASE])
-        app[DRAIN_HOOKS].append(streams.close)
-        async with running(streams.run(), "event streams"):
+        db = app[DATABASE]
+        hub = Hub(db)
+        cursors = Cursors(settings.internal_token_secret.get_secret_value(), "events")
+        app[EVENTS] = Events(db, hub, cursors, SystemClock())
+        app[STREAMS] = EventStreams(app[EVENTS])
+        app[DRAIN_HOOKS].append(hub.close)
+        async with running(hub.run(), "event hub"):
             yield
 
-    async def sweeper(app: web.Application) -> AsyncIterator[None]:
+    async def housekeeping(app: web.Application) -> AsyncIterator[None]:
         calls = app[CALLS]
         wrap_up = WrapUp(calls.db, calls.analyzer, app[RECORDINGS], calls.public_url)
         lease = timedelta(seconds=settings.lease_seconds)
-        async with running(Sweeper(wrap_up, owner_name("sweeper"), lease, settings.sweep_seconds).run(), "sweeper"):
+        sweeper = Sweeper(wrap_up, owner_name("sweeper"), lease, settings.sweep_seconds)
+        measuring = measure_forever(lambda: gauges.measure(calls.db))
+        async with running(sweeper.run(), "sweeper"), running(measuring, "gauges"):
             yield
 
     app.cleanup_ctx.extend(
         [
             database(settings, settings.database_schema),
-            outbox_relay(settings, bus),
+            idempotency(settings.internal_token_secret.get_secret_value(), "call:idempotency"),
+            outbox_relay(settings, bus, new_consumer),
             use_cases,
             streams,
-            sweeper,
+            housekeeping,
         ]
     )
     return app

@@ -30,6 +30,7 @@ class CallApiSettings(CallSettings):
     """The API process."""
 
     project_url: HttpUrl = Field(HttpUrl("http://127.0.0.1:8082"), description="Base URL of project_service.")
+    batch_max_rows: int = Field(1_000_000, ge=1, description="Most rows of an uploaded batch file.")
     sweep_seconds: float = Field(5, gt=0, description="How often calls of lost workers are looked for.")
 
 

@@ -27,6 +27,7 @@ _ORDER = (Status.QUEUED, Status.INITIATED, Status.RINGING, Status.IN_PROGRESS)
 LIVE = frozenset(_ORDER)
 TERMINAL = frozenset(Status) - LIVE
 
+Control = Literal["cancel", "end"]
 Fault = Literal["callee", "agent", "tenant", "provider", "carrier", "platform", "none"]
 
 
@@ -48,6 +49,8 @@ class Outcome:
 
 
 WORKER_LOST = Outcome(Status.FAILED, "worker_lost", "platform")
+CANCELED_BY_API = Outcome(Status.CANCELED, "canceled_by_api")
+PROJECT_DELETED = Outcome(Status.CANCELED, "project_deleted", "tenant")
 OUTCOME_UNKNOWN = Outcome(Status.FAILED, "outcome_unknown", "carrier")
 
 _BY_CAUSE = {
@@ -106,6 +109,8 @@ class Call:
     ended_at: datetime | None
     completed_at: datetime | None
     fence: int
+    batch_id: str | None = None
+    batch_line: int | None = None
 
     @property
     def other_party(self) -> str:

@@ -1,6 +1,6 @@
 """What can go wrong with a request about a call."""
 
-from shared.errors import ConflictError, FieldError, InvalidRequestError, NotFoundError
+from shared.errors import ConflictError, FieldError, InvalidRequestError, NotFoundError, UnavailableError
 
 
 class CallNotFoundError(NotFoundError):
@@ -56,6 +56,30 @@ class CallNotEndedError(ConflictError):
     """The call has not ended yet."""
 
     code = "call_not_ended"
+
+
+class CallEndedError(ConflictError):
+    """The call has ended already."""
+
+    code = "call_ended"
+
+
+class CallAnsweredError(ConflictError):
+    """The call was answered; end it with POST /call/{call_id}/end."""
+
+    code = "call_answered"
+
+
+class CallNotInProgressError(ConflictError):
+    """The call is not answered yet; cancel it with POST /call/{call_id}/cancel."""
+
+    code = "call_not_in_progress"
+
+
+class CancelUnconfirmedError(UnavailableError):
+    """Whoever dials this call has not confirmed in time. The request stands; ask again to learn what came of it."""
+
+    code = "cancel_unconfirmed"
 
 
 class CallNotAnsweredError(ConflictError):

@@ -6,25 +6,27 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from call_service.calls.domain import Call, CallTurn, Outcome, Status, allowed_before
+from call_service.calls.domain import Call, CallTurn, Control, Outcome, Status, allowed_before
 from shared.db import Database, Record, Tx
 from shared.ids import is_id
 
-_IDS = ("id", "tenant", "project_id", "agent_id")
+_IDS = ("id", "tenant", "project_id", "agent_id", "batch_id")
 _FIELDS = tuple(field.name for field in fields(Call))
 
 
 def _call(row: Record) -> Call:
     values = {name: row[name] for name in _FIELDS}
-    return Call(**{**values, **{name: str(row[name]) for name in _IDS}, "status": Status(row["status"])})
+    ids = {name: str(row[name]) for name in _IDS if row[name] is not None}
+    return Call(**{**values, **ids, "status": Status(row["status"])})
 
 
-async def insert(tx: Tx, call: Mapping[str, Any]) -> Call:
-    """A new queued call."""
+async def insert(tx: Tx, call: Mapping[str, Any], owner: str | None = None, lease: timedelta | None = None) -> Call:
+    """A new queued call. With `owner` it is claimed from the start, and nobody else sees it in the queue."""
     row = await tx.fetchrow(
         """INSERT INTO calls (id, tenant, project_id, agent_id, agent_version, agent, direction, from_number,
-                to_number, status, dynamic_variables)
-            VALUES ($1, $2, $3, $4, $5, $6, 'outbound', $7, $8, 'queued', $9) RETURNING *""",
+                to_number, status, dynamic_variables, batch_id, batch_line, owner, fence, lease_until)
+            VALUES ($1, $2, $3, $4, $5, $6, 'outbound', $7, $8, 'queued', $9, $10, $11, $12,
+                ($12::text IS NOT NULL)::integer, now() + $13::interval) RETURNING *""",
         call["id"],
         call["tenant"],
         call["project_id"],
@@ -34,10 +36,18 @@ async def insert(tx: Tx, call: Mapping[str, Any]) -> Call:
         call["from_number"],
         call["to_number"],
         call["dynamic_variables"],
+        call.get("batch_id"),
+        call.get("batch_line"),
+        owner,
+        lease,
     )
     assert row is not None
-    await tx.execute("SELECT pg_notify('calls_queued', '')")
     return _call(row)
+
+
+async def wake_workers(tx: Tx) -> None:
+    """There may be something to dial, once this transaction has committed."""
+    await tx.execute("SELECT pg_notify('calls_queued', '')")
 
 
 async def find(db: Database, tenant: str, call_id: str, project_id: str | None = None) -> Call | None:
@@ -50,6 +60,14 @@ async def find(db: Database, tenant: str, call_id: str, project_id: str | None =
         tenant,
         project_id,
     )
+    return _call(row) if row else None
+
+
+async def lock(tx: Tx, tenant: str, call_id: str) -> Call | None:
+    """A call of this tenant; nobody else changes it while this transaction lasts."""
+    if not is_id(call_id):
+        return None
+    row = await tx.fetchrow("SELECT * FROM calls WHERE id = $1 AND tenant = $2 FOR UPDATE", call_id, tenant)
     return _call(row) if row else None
 
 
@@ -109,11 +127,46 @@ async def history(
     return [_call(row) for row in rows]
 
 
+async def listed(
+    db: Database, tenant: str, *, project_id: str | None, statuses: Sequence[str], before_id: str | None, limit: int
+) -> list[Call]:
+    """A tenant's calls, newest first; `before_id` is the last id of the page before."""
+    rows = await db.fetch(
+        """SELECT * FROM calls
+            WHERE tenant = $1 AND ($2::uuid IS NULL OR project_id = $2)
+              AND (cardinality($3::text[]) = 0 OR status = ANY($3)) AND ($4::uuid IS NULL OR id < $4)
+            ORDER BY id DESC LIMIT $5""",
+        tenant,
+        project_id,
+        list(statuses),
+        before_id,
+        limit,
+    )
+    return [_call(row) for row in rows]
+
+
+async def ask(tx: Tx, call_id: str, control: Control) -> None:
+    """Leave a request for the worker that holds the call, and wake it."""
+    await tx.execute("UPDATE calls SET control = $2 WHERE id = $1", call_id, control)
+    await tx.execute("SELECT pg_notify('calls_control', '')")
+
+
+async def controls(db: Database, owner: str) -> dict[str, Control]:
+    """What was asked of the live calls of this owner."""
+    rows = await db.fetch(
+        """SELECT id, control FROM calls
+            WHERE owner = $1 AND completed_at IS NULL AND ended_at IS NULL AND control IS NOT NULL""",
+        owner,
+    )
+    return {str(row["id"]): row["control"] for row in rows}
+
+
 async def claim(db: Database, owner: str, lease: timedelta, limit: int) -> list[Call]:
     """Take up to `limit` queued calls, oldest first. Each claim raises the fence: an older owner can't write."""
     rows = await db.fetch(
         """UPDATE calls SET owner = $1, fence = fence + 1, lease_until = now() + $2
             WHERE id IN (SELECT id FROM calls WHERE status = 'queued' AND owner IS NULL
+                           AND project_id NOT IN (SELECT project_id FROM deleted_projects)
                          ORDER BY created_at LIMIT $3 FOR UPDATE SKIP LOCKED)
             RETURNING *""",
         owner,
@@ -121,6 +174,14 @@ async def claim(db: Database, owner: str, lease: timedelta, limit: int) -> list[
         limit,
     )
     return [_call(row) for row in rows]
+
+
+async def lock_queued(tx: Tx, call_id: str, fence: int) -> Call | None:
+    """A call that is about to be dialled, locked. None: the fence was lost."""
+    row = await tx.fetchrow(
+        "SELECT * FROM calls WHERE id = $1 AND fence = $2 AND status = 'queued' FOR UPDATE", call_id, fence
+    )
+    return _call(row) if row else None
 
 
 async def renew(db: Database, owner: str, lease: timedelta, held: Mapping[str, int]) -> set[str]:
@@ -237,6 +298,26 @@ async def lock_expired(tx: Tx, limit: int) -> list[Call]:
     return [_call(row) for row in rows]
 
 
+async def lock_all_queued(tx: Tx) -> list[Call]:
+    """Every call that was not dialled yet, claimed or not."""
+    return [_call(row) for row in await tx.fetch("SELECT * FROM calls WHERE status = 'queued' FOR UPDATE")]
+
+
+async def lock_of_deleted_projects(tx: Tx, limit: int) -> list[Call]:
+    """Queued calls that will not be dialled any more, locked for this transaction."""
+    rows = await tx.fetch(
+        """SELECT calls.* FROM calls JOIN deleted_projects USING (project_id) WHERE status = 'queued'
+            LIMIT $1 FOR UPDATE OF calls SKIP LOCKED""",
+        limit,
+    )
+    return [_call(row) for row in rows]
+
+
+async def forget_project(tx: Tx, project_id: str) -> None:
+    """Claim no more calls of this project."""
+    await tx.execute("INSERT INTO deleted_projects (project_id) VALUES ($1) ON CONFLICT DO NOTHING", project_id)
+
+
 async def take_over(tx: Tx, call_id: str, owner: str, lease: timedelta) -> int:
     """Fence the former owner off; returns the new fence."""
     return int(
@@ -255,4 +336,4 @@ async def requeue(tx: Tx, call_id: str) -> None:
         "UPDATE calls SET owner = NULL, lease_until = NULL, fence = fence + 1 WHERE id = $1 AND status = 'queued'",
         call_id,
     )
-    await tx.execute("SELECT pg_notify('calls_queued', '')")
+    await wake_workers(tx)

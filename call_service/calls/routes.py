@@ -6,8 +6,12 @@ from call_service.calls import errors
 from call_service.calls.schemas import (
     AnalysisAnswer,
     AnalysisRequest,
+    CallList,
+    CallListQuery,
     CallObject,
     CallRequest,
+    CancelAnswer,
+    EndAnswer,
     HistoryAnswer,
     HistoryQuery,
     MakeCallAnswer,
@@ -17,14 +21,15 @@ from call_service.calls.schemas import (
     TurnObject,
 )
 from call_service.calls.service import Calls
-from call_service.calls.stream import EventStreams, TooManyStreamsError
+from call_service.events.errors import TooManyStreamsError
+from call_service.events.routes import EVENTS, STREAMS
 from call_service.projects import ProjectServiceUnavailableError
 from call_service.recordings import RecordingStore
-from shared.endpoints import Context, Router
+from shared.endpoints import Context, Router, unprocessable
 from shared.pagination import InvalidCursorError
+from shared.scopes import Scope
 
 CALLS = web.AppKey("calls", Calls)
-STREAMS = web.AppKey("streams", EventStreams)
 RECORDINGS = web.AppKey("recordings", RecordingStore)
 
 router = Router("Calls")
@@ -33,6 +38,8 @@ router = Router("Calls")
 @router.add(
     "POST",
     "/call/makeCall",
+    scope=Scope.CALLS_WRITE,
+    idempotent=True,
     body=MakeCallRequest,
     answer=MakeCallAnswer,
     errors=[
@@ -55,7 +62,9 @@ async def make_call(ctx: Context[MakeCallRequest]) -> MakeCallAnswer:
     )
 
 
-@router.add("POST", "/call", body=CallRequest, answer=CallObject, errors=[errors.CallNotFoundError])
+@router.add(
+    "POST", "/call", scope=Scope.CALLS_READ, body=CallRequest, answer=CallObject, errors=[errors.CallNotFoundError]
+)
 async def get_call_data(ctx: Context[CallRequest]) -> CallObject:
     """Read a call by its id and project."""
     calls = ctx.request.app[CALLS]
@@ -65,6 +74,7 @@ async def get_call_data(ctx: Context[CallRequest]) -> CallObject:
 @router.add(
     "POST",
     "/call/get-call-history",
+    scope=Scope.CALLS_READ,
     query=HistoryQuery,
     answer=HistoryAnswer,
     errors=[errors.ProjectNotFoundError, InvalidCursorError, ProjectServiceUnavailableError],
@@ -78,6 +88,7 @@ async def get_call_history(ctx: Context[None]) -> HistoryAnswer:
 @router.add(
     "POST",
     "/call/analysis",
+    scope=Scope.CALLS_READ,
     body=AnalysisRequest,
     answer=AnalysisAnswer,
     errors=[errors.CallNotFoundError, errors.CallNotEndedError, errors.CallNotAnsweredError],
@@ -87,14 +98,67 @@ async def analyze_call(ctx: Context[AnalysisRequest]) -> AnalysisAnswer:
     return AnalysisAnswer(analysis=await ctx.request.app[CALLS].analysis(ctx.tenant, ctx.body.sid, ctx.body.questions))
 
 
-@router.add("GET", "/call/{call_id}", answer=CallObject, errors=[errors.CallNotFoundError])
+@router.add(
+    "GET",
+    "/call",
+    scope=Scope.CALLS_READ,
+    query=CallListQuery,
+    answer=CallList,
+    errors=[InvalidCursorError],
+    invalid=unprocessable,
+)
+async def list_calls(ctx: Context[None]) -> CallList:
+    """List all calls, newest first."""
+    shown, cursor = await ctx.request.app[CALLS].listed(ctx.tenant, ctx.query(CallListQuery, unprocessable))
+    return CallList(data=shown, next_cursor=cursor)
+
+
+@router.add("GET", "/call/{call_id}", scope=Scope.CALLS_READ, answer=CallObject, errors=[errors.CallNotFoundError])
 async def get_call(ctx: Context[None]) -> CallObject:
     """Read a call."""
     calls = ctx.request.app[CALLS]
     return await calls.show(await calls.get(ctx.tenant, ctx.path("call_id")))
 
 
-@router.add("GET", "/call/{call_id}/transcript", answer=TranscriptAnswer, errors=[errors.CallNotFoundError])
+@router.add(
+    "POST",
+    "/call/{call_id}/cancel",
+    scope=Scope.CALLS_WRITE,
+    answer=CancelAnswer,
+    errors=[
+        errors.CallNotFoundError,
+        errors.CallAnsweredError,
+        errors.CallEndedError,
+        errors.CancelUnconfirmedError,
+    ],
+)
+async def cancel_call(ctx: Context[None]) -> CancelAnswer:
+    """Cancel a call before it is answered; from the answer on, nobody is dialled who was not."""
+    calls = ctx.request.app[CALLS]
+    return CancelAnswer(call=await calls.show(await calls.cancel(ctx.tenant, ctx.path("call_id"))))
+
+
+@router.add(
+    "POST",
+    "/call/{call_id}/end",
+    scope=Scope.CALLS_WRITE,
+    status=202,
+    answer=EndAnswer,
+    errors=[errors.CallNotFoundError, errors.CallNotInProgressError, errors.CallEndedError],
+)
+async def end_call(ctx: Context[None]) -> EndAnswer:
+    """Ask the agent to say goodbye and hang up."""
+    calls = ctx.request.app[CALLS]
+    return EndAnswer(call=await calls.show(await calls.request_end(ctx.tenant, ctx.path("call_id"))))
+
+
+@router.add(
+    "GET",
+    "/call/{call_id}/transcript",
+    scope=Scope.CALLS_READ,
+    answer=TranscriptAnswer,
+    errors=[errors.CallNotFoundError],
+)
 async def get_transcript(ctx: Context[None]) -> TranscriptAnswer:
     """Read what was said, also while the call goes on."""
     calls = ctx.request.app[CALLS]
@@ -106,6 +170,7 @@ async def get_transcript(ctx: Context[None]) -> TranscriptAnswer:
 @router.add(
     "GET",
     "/call/{call_id}/recording",
+    scope=Scope.CALLS_READ,
     content_type="audio/wav",
     errors=[errors.CallNotFoundError, errors.RecordingNotFoundError],
 )
@@ -121,6 +186,7 @@ async def get_recording(ctx: Context[None]) -> web.FileResponse:
 @router.add(
     "GET",
     "/call/{call_id}/events",
+    scope=Scope.CALLS_READ,
     content_type="text/event-stream",
     errors=[errors.CallNotFoundError, TooManyStreamsError],
 )
@@ -129,4 +195,5 @@ async def get_call_events(ctx: Context[None]) -> web.StreamResponse:
     call = await ctx.request.app[CALLS].get(ctx.tenant, ctx.path("call_id"))
     given = ctx.request.headers.get("Last-Event-ID", "")
     after = int(given) if given.isascii() and given.isdigit() and len(given) < 16 else 0
-    return await ctx.request.app[STREAMS].serve(ctx.request, call.id, after)
+    source = ctx.request.app[EVENTS].of_call(ctx.tenant, call.id)
+    return await ctx.request.app[STREAMS].sse(ctx.request, source, after)

@@ -3,6 +3,7 @@
 from datetime import UTC, date, datetime, timedelta
 from email.utils import format_datetime
 from typing import Annotated, Any, Literal, Self
+from uuid import UUID
 
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
@@ -11,6 +12,7 @@ from call_service.calls.domain import Call, CallTurn, Status
 from shared.clock import rfc3339
 from shared.e164 import E164
 from shared.envelope import Success
+from shared.pagination import PageQuery
 
 _ID = "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f"
 _PROJECT = "0192f0c1-1111-7c44-9f3e-1b2a4c5d6e7f"
@@ -24,6 +26,7 @@ def _as_text(value: Any) -> Any:
 
 
 Variable = Annotated[str, BeforeValidator(_as_text), StringConstraints(max_length=2000)]
+Variables = Annotated[dict[Annotated[str, StringConstraints(max_length=100)], Variable], Field(max_length=100)]
 Sid = Annotated[Required, Field(validation_alias=AliasChoices("sid", "callSid", "call_id"))]
 
 
@@ -44,9 +47,7 @@ class MakeCallRequest(BaseModel):
     number: E164
     project_id: Required = Field(alias="projectId")
     agent_id: Required | None = Field(None, alias="agentId")
-    dynamic_variables: dict[Annotated[str, StringConstraints(max_length=100)], Variable] = Field(
-        default_factory=dict, alias="dynamicVariables", max_length=100
-    )
+    dynamic_variables: Variables = Field(default_factory=dict, alias="dynamicVariables")
 
 
 class QueuedCall(BaseModel):
@@ -256,6 +257,58 @@ class HistoryAnswer(Success):
     message: str = "successfully fetched call history."
     calls: list[CallObject]
     next_cursor: str | None
+
+
+class CallListQuery(PageQuery):
+    """Which calls; `status` may repeat."""
+
+    project_id: UUID | None = Field(None, alias="projectId")
+    status: list[Status] = Field(default_factory=list, max_length=len(Status))
+
+
+class CallList(BaseModel):
+    """A page of calls, newest first."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"data": [_CALL_EXAMPLE], "next_cursor": None}})
+
+    data: list[CallObject]
+    next_cursor: str | None
+
+
+_CANCELED_EXAMPLE = _CALL_EXAMPLE | {
+    "status": "canceled",
+    "reason": "canceled_by_api",
+    "answered_at": None,
+    "seconds": 0,
+    "recordingUrls": [],
+    "transcript": [],
+    "data": {},
+}
+_ENDING_EXAMPLE = _CALL_EXAMPLE | {"status": "in-progress", "reason": None, "ended_at": None, "recordingUrls": []}
+
+
+class CancelAnswer(Success):
+    """The call was canceled."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"message": "call canceled.", "status": "success", "call": _CANCELED_EXAMPLE}}
+    )
+
+    message: str = "call canceled."
+    call: CallObject
+
+
+class EndAnswer(Success):
+    """The agent was asked to say goodbye; `call.ended` follows."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"message": "the call is being ended.", "status": "success", "call": _ENDING_EXAMPLE}
+        }
+    )
+
+    message: str = "the call is being ended."
+    call: CallObject
 
 
 class AnalysisRequest(BaseModel):

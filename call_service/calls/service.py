@@ -1,27 +1,38 @@
 """What can be done with calls, each use case in one transaction."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from call_service.analysis import Question
 from call_service.calls import events, repository
-from call_service.calls.domain import TERMINAL, Call, CallTurn
+from call_service.calls.domain import CANCELED_BY_API, TERMINAL, Call, CallTurn, Status
 from call_service.calls.errors import (
+    CallAnsweredError,
+    CallEndedError,
     CallNotAnsweredError,
     CallNotEndedError,
     CallNotFoundError,
+    CallNotInProgressError,
+    CancelUnconfirmedError,
     NoPhoneNumberError,
     ProjectNotFoundError,
     VariableMissingError,
 )
-from call_service.calls.schemas import CallObject, HistoryQuery
-from call_service.calls.wrap_up import Analyzer
+from call_service.calls.schemas import CallListQuery, CallObject, HistoryQuery
+from call_service.calls.wrap_up import Analyzer, end_queued
 from call_service.projects import ProjectDirectory
 from shared import placeholders
-from shared.db import Database
+from shared.db import Database, Tx
 from shared.ids import is_id, new_id
-from shared.pagination import Cursors, InvalidCursorError
+from shared.pagination import Cursors, InvalidCursorError, page_of
+
+CONFIRM_SECONDS = 10.0
+_CONFIRM_POLL_SECONDS = 0.05
+_BEING_DIALLED = frozenset({Status.INITIATED, Status.RINGING})
+
+SPOKEN_TEXTS = ("systemInstruction", "firstMessage")
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +75,7 @@ class Calls:
                 },
             )
             await events.publish(tx, call, self.public_url)
+            await repository.wake_workers(tx)
         return call
 
     async def get(self, tenant: str, call_id: str, project_id: str | None = None) -> Call:
@@ -95,9 +107,72 @@ class Calls:
             limit=query.page_size + 1,
         )
         page = calls[: query.page_size]
+        return await self._shown(page), self.cursors.encode([page[-1].id]) if len(calls) > len(page) else None
+
+    async def listed(self, tenant: str, query: CallListQuery) -> tuple[list[CallObject], str | None]:
+        """A page of the tenant's calls, newest first, and the cursor of the next one."""
+        found = await repository.listed(
+            self.db,
+            tenant,
+            project_id=str(query.project_id) if query.project_id else None,
+            statuses=[status.value for status in query.status],
+            before_id=self._position(query.cursor),
+            limit=query.limit_and_one,
+        )
+        page, cursor = page_of(found, query, self.cursors, lambda call: call.id)
+        return await self._shown(page), cursor
+
+    async def _shown(self, page: list[Call]) -> list[CallObject]:
         said = await repository.turns_of_many(self.db, [call.id for call in page])
-        shown = [CallObject.of(call, said[call.id], self.public_url) for call in page]
-        return shown, self.cursors.encode([page[-1].id]) if len(calls) > len(page) else None
+        return [CallObject.of(call, said[call.id], self.public_url) for call in page]
+
+    async def cancel(self, tenant: str, call_id: str) -> Call:
+        """End a call before it is answered. Once this returns, nobody is dialled who was not.
+
+        A worker between its intent and the carrier can only be asked, so its confirmation is waited for.
+
+        Raises:
+            CallNotFoundError, CallAnsweredError, CallEndedError
+            CancelUnconfirmedError: the worker did not say in time what came of it.
+        """
+        async with self.db.transaction() as tx:
+            call = await self._locked(tx, tenant, call_id)
+            if call.status is Status.QUEUED:
+                return await end_queued(tx, call, CANCELED_BY_API, self.public_url)
+            if call.status in _BEING_DIALLED:
+                await repository.ask(tx, call.id, "cancel")
+        return _canceled(await self._confirmed(call))
+
+    async def _confirmed(self, call: Call) -> Call:
+        try:
+            async with asyncio.timeout(CONFIRM_SECONDS):
+                while call.status in _BEING_DIALLED:
+                    await asyncio.sleep(_CONFIRM_POLL_SECONDS)
+                    call = await self.get(call.tenant, call.id)
+        except TimeoutError:
+            raise CancelUnconfirmedError from None
+        return call
+
+    async def request_end(self, tenant: str, call_id: str) -> Call:
+        """Let the agent say goodbye and hang up.
+
+        Raises:
+            CallNotFoundError, CallNotInProgressError, CallEndedError
+        """
+        async with self.db.transaction() as tx:
+            call = await self._locked(tx, tenant, call_id)
+            if call.status in TERMINAL:
+                raise CallEndedError
+            if call.status is not Status.IN_PROGRESS:
+                raise CallNotInProgressError
+            await repository.ask(tx, call.id, "end")
+        return call
+
+    async def _locked(self, tx: Tx, tenant: str, call_id: str) -> Call:
+        call = await repository.lock(tx, tenant, call_id)
+        if call is None:
+            raise CallNotFoundError
+        return call
 
     async def require_project(self, tenant: str, project_id: str) -> None:
         """Raises ProjectNotFoundError."""
@@ -127,13 +202,21 @@ class Calls:
         return await self.analyzer.analyze(call, await self.transcript(call), questions)
 
 
+def _canceled(call: Call) -> Call:
+    if call.status is Status.IN_PROGRESS:
+        raise CallAnsweredError
+    if call.status is not Status.CANCELED:
+        raise CallEndedError
+    return call
+
+
 def fill_agent(agent: Mapping[str, Any], variables: Mapping[str, str]) -> dict[str, Any]:
     """The agent with the placeholders of its spoken texts filled.
 
     Raises:
         VariableMissingError: names those that `variables` lacks.
     """
-    texts = {name: agent[name] for name in ("systemInstruction", "firstMessage") if agent.get(name)}
+    texts = {name: agent[name] for name in SPOKEN_TEXTS if agent.get(name)}
     missing = [name for text in texts.values() for name in placeholders.missing(text, variables)]
     if missing:
         raise VariableMissingError(list(dict.fromkeys(missing)))

@@ -1,4 +1,6 @@
-"""Ends the calls of lost workers: a worker that stopped renewing its lease no longer decides about its calls.
+"""Ends calls that nobody else ends: those of lost workers, and queued ones of deleted projects.
+
+A worker that stopped renewing its lease no longer decides about its calls.
 
 A claimed call that was never dialled goes back to the queue. One whose dialling was committed is never dialled again:
 it ends `failed`, `worker_lost` once the carrier was seen to take it, `outcome_unknown` before that.
@@ -11,9 +13,10 @@ from datetime import timedelta
 import asyncpg
 import structlog
 
+from call_service.batches.settlement import settle
 from call_service.calls import events, repository
-from call_service.calls.domain import OUTCOME_UNKNOWN, TERMINAL, WORKER_LOST, Call, Status
-from call_service.calls.wrap_up import WrapUp
+from call_service.calls.domain import OUTCOME_UNKNOWN, PROJECT_DELETED, TERMINAL, WORKER_LOST, Call, Status
+from call_service.calls.wrap_up import WrapUp, end_queued
 from shared.db import DatabaseUnavailableError, Tx
 
 log = structlog.get_logger(__name__)
@@ -36,6 +39,8 @@ class Sweeper:
             try:
                 while await self.sweep_once() == BATCH:
                     pass
+                while await self.cancel_once() == BATCH:
+                    pass
             except (DatabaseUnavailableError, asyncpg.PostgresError):
                 log.warning("sweep failed", exc_info=True)
             await asyncio.sleep(self._interval_seconds)
@@ -44,10 +49,18 @@ class Sweeper:
         """Take over expired calls, end them, complete them; how many."""
         async with self._wrap_up.db.transaction() as tx:
             expired = await repository.lock_expired(tx, BATCH)
-            taken = [await self._take(tx, call) for call in expired]
+            taken = [await self._take(tx, call) for call in _in_common_order(expired)]
         for call in filter(None, taken):
             await self._wrap_up.complete(call)
         return len(expired)
+
+    async def cancel_once(self) -> int:
+        """End queued calls of deleted projects; how many."""
+        async with self._wrap_up.db.transaction() as tx:
+            orphans = await repository.lock_of_deleted_projects(tx, BATCH)
+            for call in _in_common_order(orphans):
+                await end_queued(tx, call, PROJECT_DELETED, self._wrap_up.public_url)
+        return len(orphans)
 
     async def _take(self, tx: Tx, call: Call) -> Call | None:
         log.warning("call of a lost worker", call_id=call.id, status=call.status.value)
@@ -60,5 +73,11 @@ class Sweeper:
         outcome = OUTCOME_UNKNOWN if call.status is Status.INITIATED else WORKER_LOST
         ended = await repository.end(tx, call.id, fence, outcome, {})
         assert ended is not None  # the row is locked and live
+        await settle(tx, ended)
         await events.publish(tx, ended, self._wrap_up.public_url)
         return ended
+
+
+def _in_common_order(calls: list[Call]) -> list[Call]:
+    """The end of a call locks its batch: two sweepers that lock several do so in the same order."""
+    return sorted(calls, key=lambda call: call.batch_id or "")

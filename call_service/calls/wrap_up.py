@@ -7,12 +7,13 @@ from typing import Any
 import structlog
 
 from call_service.analysis import CallFacts, Question, analyze
+from call_service.batches.settlement import settle
 from call_service.calls import events, repository
-from call_service.calls.domain import Call, CallTurn
+from call_service.calls.domain import Call, CallTurn, Outcome
 from call_service.llm import LlmClient
 from call_service.recordings import RecordingStore
 from call_service.voice.ports import Turn
-from shared.db import Database
+from shared.db import Database, Tx
 
 log = structlog.get_logger(__name__)
 
@@ -64,3 +65,18 @@ class WrapUp:
             completed = await repository.complete(tx, call.id, call.fence, recording=recording, analysis=analysis)
             if completed:
                 await events.publish(tx, completed, self.public_url, *types)
+
+
+async def end_queued(tx: Tx, call: Call, outcome: Outcome, public_url: str) -> Call:
+    """End and complete a call that nobody has dialled; the caller has locked it.
+
+    A worker that has claimed it finds it ended when it commits its intent, and does not dial.
+    """
+    ended = await repository.end(tx, call.id, call.fence, outcome, {})
+    assert ended is not None
+    await settle(tx, ended)
+    await events.publish(tx, ended, public_url)
+    completed = await repository.complete(tx, call.id, call.fence, recording=None, analysis=None)
+    assert completed is not None
+    await events.publish(tx, completed, public_url, events.COMPLETED)
+    return completed

@@ -6,6 +6,7 @@ from datetime import timedelta
 
 from aiohttp import web
 
+from call_service.batches.dialing import BatchDialer
 from call_service.calls.wrap_up import Analyzer, WrapUp
 from call_service.carriers.port import Carrier
 from call_service.carriers.simulated import ScriptBook, SimulatedCarrier
@@ -72,17 +73,14 @@ def build_app(settings: WorkerSettings) -> web.Application:
             app[BRAIN],
             recordings,
             WrapUp(app[DATABASE], app[ANALYZER], recordings, str(settings.public_url)),
+            timedelta(seconds=settings.lease_seconds),
             timedelta(seconds=settings.ring_timeout_seconds),
             settings.price_per_minute,
             settings.currency,
         )
-        worker = Worker(
-            app[DATABASE],
-            tools,
-            owner=owner_name("worker"),
-            lease=timedelta(seconds=settings.lease_seconds),
-            max_calls=settings.worker_max_calls,
-        )
+        owner = owner_name("worker")
+        batches = BatchDialer(app[DATABASE], owner, tools.lease, tools.price_per_minute, str(settings.public_url))
+        worker = Worker(app[DATABASE], tools, batches, owner=owner, max_calls=settings.worker_max_calls)
         app[DRAIN_HOOKS].append(worker.drain)
         async with running(worker.run(settings.heartbeat_seconds), "worker"):
             yield

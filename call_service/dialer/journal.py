@@ -12,6 +12,8 @@ from typing import Any
 import stamina
 import structlog
 
+from call_service.batches.gate import refusal
+from call_service.batches.settlement import settle
 from call_service.calls import events, repository
 from call_service.calls.domain import Call, CallTurn, Outcome, Status
 from shared.db import Database, DatabaseUnavailableError, Tx
@@ -83,9 +85,23 @@ class Journal:
 
         self._submit(write)
 
-    async def intend(self, carrier: str) -> None:
-        """Commit that this call is about to be dialled. Raises FenceLostError, then it must not be."""
-        await self._commit(lambda tx: self._advance(tx, Status.INITIATED, carrier))
+    async def intend(self, carrier: str) -> Outcome | None:
+        """Commit that this call is about to be dialled, unless its batch or the do-not-call list forbids it.
+
+        Returns how it is to end instead, None when it may be dialled. Raises FenceLostError, then it must not be.
+        """
+        refused: Outcome | None = None
+
+        async def write(tx: Tx) -> Call | None:
+            nonlocal refused
+            call = await repository.lock_queued(tx, self.call.id, self.call.fence)
+            if call is None:
+                return None
+            refused = await refusal(tx, call)
+            return call if refused else await self._advance(tx, Status.INITIATED, carrier)
+
+        await self._commit(write)
+        return refused
 
     async def end(self, outcome: Outcome, data: dict[str, Any], price_per_minute: Decimal, currency: str) -> bool:
         """Write the terminal state behind everything queued. False: somebody else has ended the call."""
@@ -98,6 +114,7 @@ class Journal:
             if ended is None:
                 return None
             charged = await repository.charge(tx, ended.id, cost_of(ended.seconds, price_per_minute), currency)
+            await settle(tx, charged)
             await events.publish(tx, charged, self._public_url)
             return charged
 

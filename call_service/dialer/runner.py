@@ -8,7 +8,17 @@ from typing import Any
 
 import structlog
 
-from call_service.calls.domain import OUTCOME_UNKNOWN, Call, CallTurn, Outcome, Status, outcome_of
+from call_service.calls.domain import (
+    CANCELED_BY_API,
+    OUTCOME_UNKNOWN,
+    WORKER_LOST,
+    Call,
+    CallTurn,
+    Control,
+    Outcome,
+    Status,
+    outcome_of,
+)
 from call_service.calls.wrap_up import WrapUp
 from call_service.carriers.port import (
     Answered,
@@ -47,6 +57,7 @@ class Tools:
     brain: Brain
     recordings: RecordingStore
     wrap_up: WrapUp
+    lease: timedelta
     ring_timeout: timedelta
     price_per_minute: Decimal
     currency: str
@@ -58,7 +69,8 @@ class CallRunner:
     def __init__(self, call: Call, tools: Tools) -> None:
         self._tools = tools
         self._journal = Journal(tools.wrap_up.db, call, tools.wrap_up.public_url)
-        self._events: asyncio.Queue[LegEvent] = asyncio.Queue()
+        self._events: asyncio.Queue[LegEvent | None] = asyncio.Queue()  # None: look whether it is canceled
+        self._is_canceled = False
         self._session: VoiceSession | None = None
         self._data: dict[str, str] = {}
 
@@ -66,10 +78,18 @@ class CallRunner:
         """The lease is gone: hang up and write nothing more."""
         self._journal.lost.set()
 
-    def request_end(self) -> None:
-        """Say goodbye and hang up, because this process has to stop."""
+    def request_end(self, reason: str = "agent_hung_up") -> None:
+        """Say goodbye and hang up; without `reason`, because this process has to stop."""
         if self._session:
-            self._session.request_end("agent_hung_up")
+            self._session.request_end(reason)
+
+    def obey(self, control: Control) -> None:
+        """Do what the API asks for: `cancel` a call that is not answered, `end` one that is."""
+        if control == "end":
+            self.request_end("caller_api_ended")
+        elif not self._session:
+            self._is_canceled = True
+            self._events.put_nowait(None)
 
     async def run(self) -> None:
         structlog.contextvars.bind_contextvars(call_id=self._journal.call.id, tenant=self._journal.call.tenant)
@@ -91,8 +111,15 @@ class CallRunner:
 
     async def _dial(self) -> Outcome:
         """Intent first: it is committed before the carrier hears of the call, so that nobody dials it a second time."""
-        await self._journal.intend(self._tools.carrier.name)
+        started = asyncio.get_running_loop().time()
+        refused = await self._journal.intend(self._tools.carrier.name)
+        if refused is not None:
+            return refused
         call = self._journal.call
+        if self._is_canceled:
+            return CANCELED_BY_API
+        if asyncio.get_running_loop().time() - started > self._tools.lease.total_seconds():
+            return WORKER_LOST  # after such a stall the sweeper may have ended the call: dial nobody
         request = DialRequest(call.id, call.to_number, call.from_number, self._tools.ring_timeout)
         try:
             async with asyncio.timeout(PLACE_TIMEOUT_SECONDS):
@@ -103,7 +130,8 @@ class CallRunner:
         except (OutcomeUnknownError, TimeoutError):
             return await self._reconcile()
         try:
-            return await self._follow(leg)
+            async with running(self._hang_up_when_lost(leg), "fence watch"):
+                return await self._follow(leg)
         finally:
             await leg.hang_up()
 
@@ -123,7 +151,7 @@ class CallRunner:
         except TimeoutError:
             return Outcome(Status.NO_ANSWER, "no_answer", "callee")
         if ended is not None:
-            return outcome_of(ended.cause, ended.sip_code)
+            return ended
         return await self._converse(leg)
 
     def _on_event(self, event: LegEvent) -> None:
@@ -132,7 +160,7 @@ class CallRunner:
         else:
             self._events.put_nowait(event)
 
-    async def _until_answer(self) -> Ended | None:
+    async def _until_answer(self) -> Outcome | None:
         while True:
             match await self._events.get():
                 case Ringing():
@@ -140,8 +168,10 @@ class CallRunner:
                 case Answered():
                     self._journal.advance(Status.IN_PROGRESS)
                     return None
-                case Ended() as ended:
-                    return ended
+                case Ended(cause, sip_code):
+                    return outcome_of(cause, sip_code)
+                case None:
+                    return CANCELED_BY_API
                 case _:
                     pass
 
@@ -153,10 +183,10 @@ class CallRunner:
         session = VoiceSession(leg, tools.engines, conversation, session_options(agent), self, recorder=recorder)
         self._session = session
         while not self._events.empty():
-            session.on_leg_event(self._events.get_nowait())
+            if (event := self._events.get_nowait()) is not None:
+                session.on_leg_event(event)
         try:
-            async with running(self._hang_up_when_lost(leg), "fence watch"):
-                result = await session.run()
+            result = await session.run()
         finally:
             if recorder:
                 await recorder.finish()

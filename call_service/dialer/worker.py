@@ -5,16 +5,18 @@ a full worker leaves the queue to others.
 """
 
 import asyncio
-from datetime import timedelta
+from contextlib import suppress
 
 import asyncpg
 import structlog
 from prometheus_client import Counter, Gauge
 
+from call_service.batches.dialing import BatchDialer, Claimed
 from call_service.calls import repository
 from call_service.calls.domain import Call
 from call_service.dialer.runner import CallRunner, Tools
 from shared.db import Database, DatabaseUnavailableError
+from shared.notifications import Repeater
 
 log = structlog.get_logger(__name__)
 
@@ -32,11 +34,12 @@ LOST = Counter("talkstack_worker_lost_calls", "Calls whose lease was lost to ano
 class Worker:
     """Runs up to `max_calls` calls at once."""
 
-    def __init__(self, db: Database, tools: Tools, *, owner: str, lease: timedelta, max_calls: int) -> None:
+    def __init__(self, db: Database, tools: Tools, batches: BatchDialer, *, owner: str, max_calls: int) -> None:
         self._db = db
         self._tools = tools
+        self._batches = batches
         self._owner = owner
-        self._lease = lease
+        self._lease = tools.lease
         self._max_calls = max_calls
         self._live: dict[str, tuple[int, CallRunner, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
@@ -49,6 +52,7 @@ class Worker:
             group.create_task(self._db.listen("calls_queued", lambda _payload: self._wake.set(), self._wake.set))
             group.create_task(self._claim_forever())
             group.create_task(self._renew_forever(heartbeat_seconds))
+            group.create_task(Repeater(self._db, "calls_control", self._obey, poll_seconds=heartbeat_seconds).run())
 
     async def drain(self) -> None:
         """Claim nothing more; wait until the live calls have ended."""
@@ -73,30 +77,38 @@ class Worker:
             self._wake.clear()
             free = self._max_calls - len(self._live)
             claimed = await self._claim(free) if free > 0 else []
-            for call in claimed:
-                self._start(call)
+            for call, delay_seconds in claimed:
+                self._start(call, delay_seconds)
             if not claimed or len(claimed) == free:
                 await self._idle()
 
-    async def _claim(self, free: int) -> list[Call]:
+    async def _claim(self, free: int) -> list[Claimed]:
+        """Calls that somebody asked for one by one come first; batches get the places that are left."""
+        claimed: list[Claimed] = []
         try:
-            claimed = await repository.claim(self._db, self._owner, self._lease, free)
+            claimed += [Claimed(call, 0) for call in await repository.claim(self._db, self._owner, self._lease, free)]
+            if len(claimed) < free:
+                claimed += await self._batches.claim(free - len(claimed))
         except DATABASE_ERRORS:
             log.warning("cannot claim", exc_info=True)
             await asyncio.sleep(POLL_SECONDS)
-            return []
         CLAIMED.inc(len(claimed))
         return claimed
 
     async def _idle(self) -> None:
-        try:
-            await asyncio.wait_for(self._wake.wait(), POLL_SECONDS)
-        except TimeoutError:
-            return
+        # Not `wait_for`: where the event and a cancellation come together, it swallows the cancellation (Python 3.11).
+        with suppress(TimeoutError):
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._wake.wait()
 
-    def _start(self, call: Call) -> None:
+    def _start(self, call: Call, delay_seconds: float) -> None:
         runner = CallRunner(call, self._tools)
-        task = asyncio.create_task(runner.run(), name=f"call {call.id}")
+
+        async def run() -> None:
+            await asyncio.sleep(delay_seconds)
+            await runner.run()
+
+        task = asyncio.create_task(run(), name=f"call {call.id}")
         self._live[call.id] = (call.fence, runner, task)
         LIVE_CALLS.set(len(self._live))
         task.add_done_callback(lambda _task: self._ended(call.id))
@@ -105,6 +117,11 @@ class Worker:
         del self._live[call_id]
         LIVE_CALLS.set(len(self._live))
         self._wake.set()
+
+    async def _obey(self) -> None:
+        for call_id, control in (await repository.controls(self._db, self._owner)).items() if self._live else ():
+            if (asked := self._live.get(call_id)) is not None:
+                asked[1].obey(control)
 
     async def _renew_forever(self, heartbeat_seconds: float) -> None:
         while True:

@@ -1,4 +1,7 @@
-"""One whole stack for these tests: every service in its own process, real Postgres, RabbitMQ and speech."""
+"""One whole stack for the tests that need it: every service in its own process, real Postgres, RabbitMQ and speech.
+
+The others have a database with the tables of calls.
+"""
 
 from collections.abc import AsyncIterator
 
@@ -7,6 +10,9 @@ import pytest
 import pytest_asyncio
 
 from deploy.local.stack import Stack
+from shared.db import Database
+from shared.migrations import migrate
+from tests.support.calls import MIGRATIONS
 
 SETTINGS = {"RING_TIMEOUT_SECONDS": "6", "DRAIN_SECONDS": "90", "PASSWORD_HASH_THREADS": "1"}
 
@@ -22,3 +28,16 @@ async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack
 async def session() -> AsyncIterator[aiohttp.ClientSession]:
     async with aiohttp.ClientSession() as client:
         yield client
+
+
+@pytest.fixture
+async def calls_url(database_url: str) -> str:
+    await migrate(database_url, "calls", MIGRATIONS)
+    return database_url
+
+
+@pytest.fixture
+async def db(calls_url: str) -> AsyncIterator[Database]:
+    database = await Database.connect(calls_url, "calls", max_size=6)
+    yield database
+    await database.close()

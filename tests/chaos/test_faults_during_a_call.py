@@ -1,5 +1,6 @@
 """Faults while a call goes on: nothing is lost, nothing happens twice, everything recovers."""
 
+import asyncio
 import signal
 import time
 from typing import Any
@@ -14,6 +15,7 @@ from shared.amqp import AmqpBus
 from shared.events import Event
 from shared.testing.waiting import eventually
 from tests.support.customers import new_customer
+from tests.support.history import Accepted, Delivered, Entry, Happened, violations
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 
@@ -107,3 +109,57 @@ async def test_postgres_restarted_during_a_call(stack: Stack, session: aiohttp.C
     call = await customer.api.ask("GET", f"/call/{call_id}")
     assert call["status"] == "completed"
     assert {turn["role"] for turn in call["transcript"]} == {"agent", "user"}
+
+
+async def test_every_process_frozen_in_turn_during_a_call(stack: Stack, session: aiohttp.ClientSession) -> None:
+    """A frozen process keeps its connections and locks; what it does when it wakes must not count twice."""
+    customer = await new_customer(stack, session)
+    async with Receiver().running() as receiver:
+        await customer.add_webhook(receiver)
+        call_id = await customer.call(TALKER)
+        await customer.follow(call_id, "call.turn")
+        for name in ("call-api", "project-webhooks", "project-api", "auth-api", "gateway", "call-worker"):
+            stack.kill(name, signal.SIGSTOP)
+            await asyncio.sleep(1)
+            stack.kill(name, signal.SIGCONT)
+        call = (await customer.follow(call_id))["data"]
+        assert await receiver.wait_for("call.completed", call_id, 30)
+        seen = customer.seen[call_id]
+        sent = {item["type"] for item in receiver.verified}
+        assert len(sent) == len(receiver.verified), "each was delivered once"
+    history: list[Entry] = [Accepted(call_id)]
+    for event in seen:
+        history.append(Happened(call_id, event["sequence"], event["type"], event["data"].get("status")))
+        if event["type"] in sent:
+            history.append(Delivered(call_id, event["sequence"]))
+    assert violations(history, with_webhooks=True) == []
+    assert call["status"] == "completed"
+
+
+async def test_live_events_go_through_the_gateway_and_resume(stack: Stack, session: aiohttp.ClientSession) -> None:
+    """A customer who watches all calls loses nothing when the API process is replaced."""
+    customer = await new_customer(stack, session)
+    types: list[str] = []
+    cursor = ""
+    pid = 0
+    call_id = ""
+    while "call.completed" not in types:
+        async with session.ws_connect(
+            f"{stack.url()}/events/ws{cursor and f'?cursor={cursor}'}",
+            headers={"Authorization": f"Bearer {customer.api.token}"},
+        ) as socket:
+            call_id = call_id or await customer.call(SILENT)
+            async for message in socket:
+                frame = message.json()
+                types.append(frame["event"])
+                cursor = frame["id"] or cursor
+                if frame["event"] == "call.answered":
+                    pid = stack.kill("call-api", signal.SIGTERM)
+                if frame["event"] == "call.completed":
+                    break
+        if pid and "call.completed" not in types:
+            await stack.wait_restarted("call-api", pid)
+    assert "stream.closed" in types
+    kept = [type_ for type_ in types if type_ not in {"stream.closed", "call.turn"}]
+    assert kept[:4] == ["call.queued", "call.initiated", "call.ringing", "call.answered"]
+    assert len(kept) == len(set(kept))

@@ -8,7 +8,9 @@ import pytest_asyncio
 
 from deploy.local.stack import Stack
 
-SETTINGS = {"RING_TIMEOUT_SECONDS": "6", "DRAIN_SECONDS": "90", "PASSWORD_HASH_THREADS": "1"}
+# These tests are one client with many customers.
+LIMITS = dict.fromkeys(("LIMIT_IP", "LIMIT_AUTH", "LIMIT_USER", "LIMIT_KEY"), "1000000/1")
+SETTINGS = {"RING_TIMEOUT_SECONDS": "6", "DRAIN_SECONDS": "90", "PASSWORD_HASH_THREADS": "1", **LIMITS}
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -91,7 +91,10 @@ class Customer:
 
     def __init__(self, client: "TestClient[web.Request, web.Application]", tenant: str) -> None:
         self._client = client
-        self._headers = {HEADER: InternalTokens(SECRET, "gateway", SystemClock().now).sign(Principal(tenant, "token"))}
+        self.tenant = tenant
+        self._headers = {
+            HEADER: InternalTokens(SECRET, "gateway", SystemClock().now).sign(Principal(tenant, "token", None, ("*",)))
+        }
 
     async def ask(self, method: str, path: str, json: Any = None, **options: Any) -> tuple[int, Any]:
         async with self.open(method, path, json=json, **options) as response:
@@ -100,3 +103,6 @@ class Customer:
     def open(self, method: str, path: str, **options: Any) -> "aiohttp.client._BaseRequestContextManager[Any]":
         headers = {**self._headers, **options.pop("headers", {})}
         return self._client.request(method, path, headers=headers, **options)
+
+    def websocket(self, path: str) -> "aiohttp.client._WSRequestContextManager":
+        return self._client.ws_connect(path, headers=self._headers)

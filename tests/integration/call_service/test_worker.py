@@ -7,55 +7,20 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from call_service.calls import repository
 from call_service.calls.domain import Call, Status
-from call_service.calls.sweeper import Sweeper
-from call_service.calls.wrap_up import Analyzer, WrapUp
 from call_service.dialer.app import build_app
-from call_service.recordings import RecordingStore
 from call_service.settings import WorkerSettings
 from shared.db import Database
-from shared.ids import new_id
 from shared.testing.waiting import eventually
-from tests.support.calls import SECRET, agent
-
-LEASE = timedelta(seconds=30)
-
-
-async def queue(db: Database, to: str, **changes: Any) -> str:
-    """A queued call, as makeCall leaves it."""
-    async with db.transaction() as tx:
-        call = await repository.insert(
-            tx,
-            {
-                "id": new_id(),
-                "tenant": new_id(),
-                "project_id": new_id(),
-                "agent_id": new_id(),
-                "agent_version": 1,
-                "agent": agent(**changes),
-                "from_number": "+12025550199",
-                "to_number": to,
-                "dynamic_variables": {},
-            },
-        )
-    return call.id
-
-
-async def read(db: Database, call_id: str) -> Call:
-    tenant = await db.fetchval("SELECT tenant FROM calls WHERE id = $1", call_id)
-    call = await repository.find(db, str(tenant), call_id)
-    assert call is not None
-    return call
-
-
-async def events_of(db: Database, call_id: str) -> list[str]:
-    rows = await db.fetch("SELECT type FROM outbox WHERE subject = $1 ORDER BY sequence", call_id)
-    return [row["type"] for row in rows if row["type"] != "call.turn"]
+from tests.support import fake_chat_endpoint as chat
+from tests.support.calls import SECRET
+from tests.support.workers import LEASE, events_of, queue, read, sweeper
 
 
 async def completed(db: Database, call_id: str, limit_seconds: float = 30) -> Call:
@@ -147,11 +112,6 @@ async def test_an_old_fence_writes_nothing(db: Database) -> None:
     assert await repository.renew(db, "first", LEASE, {call_id: call.fence}) == set()
 
 
-def sweeper(db: Database, tmp_path: Path) -> Sweeper:
-    wrap_up = WrapUp(db, Analyzer(None), RecordingStore(tmp_path), "http://127.0.0.1")
-    return Sweeper(wrap_up, "sweeper", LEASE, 1)
-
-
 @pytest.mark.parametrize(
     ("reached", "status", "reason"),
     [
@@ -208,3 +168,22 @@ async def test_a_worker_that_lost_its_lease_hangs_up_and_keeps_silent(
     call = await read(db, call_id)
     assert (call.status, call.reason) == ("failed", "worker_lost")
     assert (await events_of(db, call_id)).count("call.ended") == 1
+
+
+async def test_with_a_chat_endpoint_the_language_model_talks_and_analyses(
+    db: Database, calls_url: str, tmp_path: Path
+) -> None:
+    async def model(request: web.Request, body: dict[str, Any]) -> web.StreamResponse:
+        if body.get("stream"):
+            return await chat.says("Hello from the model. ", "How are you today?")(request, body)
+        verdict = {"sentiment": "positive", "summary": "They talked.", "answers": []}
+        return await chat.answers(orjson.dumps(verdict).decode())(request, body)
+
+    async with chat.running(model) as endpoint, worker(calls_url, tmp_path, llm_base_url=endpoint.base_url):
+        call = await completed(db, await queue(db, "+12025550107", firstMessage=None))
+    assert (call.status, call.reason) == ("completed", "callee_hung_up")
+    said = [turn.text for turn in await repository.turns(db, call.id) if turn.role == "agent"]
+    assert said[0].startswith("Hello from")  # the callee hangs up in mid-sentence
+    assert call.analysis is not None
+    assert (call.analysis["source"], call.analysis["summary"]) == ("llm", "They talked.")
+    assert "Bright Dental" in orjson.dumps(endpoint.bodies[0]["messages"]).decode()

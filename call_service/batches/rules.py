@@ -1,0 +1,162 @@
+"""What a batch may do next: pure functions of the time and of what is known."""
+
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from enum import StrEnum
+
+from call_service.batches.domain import Batch, Retry
+from call_service.calls.domain import Fault, Status
+
+# Calls are claimed this far ahead of their start: more than the second between two looks of a worker.
+LOOK_AHEAD = timedelta(seconds=1.5)
+ATTEMPTS_SPAN = timedelta(days=1)
+
+BREAKER_WINDOW = 20
+BREAKER_MIN = 10
+BREAKER_SHARE = 0.5
+BREAKER_PAUSE = timedelta(minutes=1)
+BREAKER_MAX_TRIPS = 5
+_FAILURE_FAULTS: frozenset[Fault] = frozenset({"carrier", "platform", "provider"})
+
+BATCH_PAUSED = "batch_paused"
+OUTSIDE_WINDOW = "outside_window"
+DO_NOT_CALL = "do_not_call"
+CANCELED_BY_API = "canceled_by_api"
+# Ends of a call that was stopped on its way to the carrier: nobody's phone rang, so it does not count as an attempt.
+NOT_DIALLED = frozenset({BATCH_PAUSED, OUTSIDE_WINDOW})
+
+
+def shares(tenants: Sequence[str], limit: int) -> list[int]:
+    """How many of `limit` places each batch is offered, given whose it is: alike for all tenants, then for her batches.
+
+    Rounded up, so that together they may exceed `limit`; the first come first.
+    """
+    if not tenants:
+        return []
+    batches = Counter(tenants)
+    left = dict.fromkeys(tenants, math.ceil(limit / len(batches)))
+    offered = []
+    for tenant in tenants:
+        share = math.ceil(left[tenant] / batches[tenant])
+        left[tenant] -= share
+        batches[tenant] -= 1
+        offered.append(share)
+    return offered
+
+
+def allowance(batch: Batch, limit: int, dial_cost: Decimal) -> int:
+    """How many of `limit` calls the batch may begin; `dial_cost` is the most that one of them can cost.
+
+    What its live calls may still cost is reserved, so that the budget is never exceeded.
+    """
+    room = [limit]
+    if batch.max_concurrency is not None:
+        room.append(batch.max_concurrency - batch.active)
+    if batch.trips:
+        room.append(1 - batch.active)
+    if batch.budget is not None and dial_cost:
+        room.append(int((batch.budget - batch.spent) / dial_cost) - batch.active)
+    return max(0, min(room))
+
+
+def is_budget_spent(batch: Batch, dial_cost: Decimal) -> bool:
+    """Not even one more call fits, and none is live that could turn out cheaper."""
+    return batch.budget is not None and not batch.active and batch.spent + dial_cost > batch.budget
+
+
+def starts(now: datetime, next_dial_at: datetime, per_second: float | None, wanted: int) -> list[datetime]:
+    """When up to `wanted` calls begin: evenly spaced from `next_dial_at` on, as far as the look-ahead reaches."""
+    if per_second is None:
+        return [now] * wanted
+    first = max(now, next_dial_at)
+    spaced = (first + spacing(per_second) * index for index in range(wanted))
+    return [moment for moment in spaced if moment < now + LOOK_AHEAD]
+
+
+def spacing(per_second: float | None) -> timedelta:
+    """The time between two calls."""
+    return timedelta(seconds=1 / per_second) if per_second else timedelta()
+
+
+class Choice(StrEnum):
+    """What is done with a contact that is due."""
+
+    DIAL = "dial"
+    DEFER = "defer"
+    DROP = "drop"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """A choice, why, and for a deferred contact until when."""
+
+    choice: Choice
+    reason: str
+    due_at: datetime | None = None
+
+
+def may_dial(*, is_on_do_not_call: bool, recent_attempts: Sequence[datetime], attempts_per_day: int | None) -> Verdict:
+    """What to do with a contact that is due and inside its window.
+
+    `recent_attempts` are the calls to its number within the last 24 h, of whichever batch, oldest first.
+    """
+    if is_on_do_not_call:
+        return Verdict(Choice.DROP, DO_NOT_CALL)
+    if attempts_per_day is not None and len(recent_attempts) >= attempts_per_day:
+        return Verdict(Choice.DEFER, "attempts_per_day", recent_attempts[-attempts_per_day] + ATTEMPTS_SPAN)
+    return Verdict(Choice.DIAL, "due")
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """What becomes of a contact: `pending` again at `due_at`, else final. `attempts` are those that count."""
+
+    state: str
+    attempts: int
+    due_at: datetime
+
+
+def after_call(now: datetime, status: Status, reason: str | None, attempts: int, retry: Retry) -> Next:
+    """The contact after a call of it ended; `attempts` includes that call."""
+    if status is Status.CANCELED and reason in NOT_DIALLED:
+        return Next("pending", attempts - 1, now)
+    if status.value in retry.on and attempts <= retry.max:
+        return Next("pending", attempts, now + retry.delay)
+    return Next(status.value, attempts, now)
+
+
+@dataclass(frozen=True, slots=True)
+class Breaker:
+    """The circuit breaker: the last results as `F` and `.`, and how often in a row it has opened.
+
+    After it opened, one call at a time probes until one goes well.
+    """
+
+    recent: str
+    trips: int
+    blocked_for: timedelta | None = None
+
+    @property
+    def gives_up(self) -> bool:
+        """It has opened so often that somebody has to look."""
+        return self.trips >= BREAKER_MAX_TRIPS
+
+
+def after_result(breaker: Breaker, fault: Fault, *, is_blocked: bool) -> Breaker:
+    """The breaker after one more call; only faults of carrier, provider or platform count as failures.
+
+    What ends while it `is_blocked` was begun before it opened and tells nothing new.
+    """
+    if is_blocked:
+        return Breaker(breaker.recent, breaker.trips)
+    if fault not in _FAILURE_FAULTS:
+        return Breaker((breaker.recent + ".")[-BREAKER_WINDOW:], 0)
+    recent = (breaker.recent + "F")[-BREAKER_WINDOW:]
+    is_bad = len(recent) >= BREAKER_MIN and recent.count("F") >= BREAKER_SHARE * len(recent)
+    if breaker.trips or is_bad:
+        return Breaker("", breaker.trips + 1, BREAKER_PAUSE * 2**breaker.trips)
+    return Breaker(recent, 0)

@@ -1,0 +1,70 @@
+"""Bodies and queries about events."""
+
+from typing import Annotated, Any
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+from call_service.events.repository import Selection
+from shared.clock import rfc3339
+from shared.events import Event
+from shared.pagination import PageQuery
+
+_EXAMPLE: dict[str, Any] = {
+    "id": "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e80",
+    "type": "call.ended",
+    "time": "2026-11-25T09:00:31.480Z",
+    "source": "call_service",
+    "subject": "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f",
+    "tenant": "0192f0c1-3333-7c44-9f3e-1b2a4c5d6e7f",
+    "project_id": "0192f0c1-1111-7c44-9f3e-1b2a4c5d6e7f",
+    "sequence": 5,
+    "data": {"call_id": "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f", "status": "completed"},
+}
+
+
+def _split(value: Any) -> Any:
+    return [name for part in value for name in str(part).split(",")] if isinstance(value, list) else value
+
+
+Id = Annotated[str, StringConstraints(max_length=64)]
+Type = Annotated[str, StringConstraints(pattern=r"^[a-z_]+(\.[a-z_]+)+$", max_length=100)]
+
+
+class EventsQuery(PageQuery):
+    """Which events. `types` may repeat, or hold several names with commas between them."""
+
+    types: Annotated[list[Type], BeforeValidator(_split)] = Field(default_factory=list, max_length=50)
+    project_id: Id | None = None
+    call_id: Id | None = None
+
+    def selection(self, tenant: str) -> Selection:
+        return Selection(tenant, frozenset(self.types), self.project_id, self.call_id)
+
+
+class EventObject(BaseModel):
+    """An event; `sequence` counts those of one `subject` from 1 without gaps."""
+
+    id: str
+    type: str
+    time: str
+    source: str
+    subject: str
+    tenant: str
+    project_id: str | None
+    sequence: int
+    data: dict[str, Any]
+
+    @classmethod
+    def of(cls, event: Event) -> "EventObject":
+        return cls.model_construct(**{**event.__dict__, "time": rfc3339(event.time)})
+
+
+class EventList(BaseModel):
+    """Events, oldest first. `next_cursor` is always there: asked again with it, the list goes on."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"data": [_EXAMPLE], "next_cursor": "mJ0Vd3cVYQZ0a2l6bWV0aFsiMTIiLCIxNyJd"}}
+    )
+
+    data: list[EventObject]
+    next_cursor: str
