@@ -13,5 +13,5 @@ compile() {
     fi
 }
 compile requirements.lock
-compile requirements-worker.lock --extra speech --extra local
+compile requirements-worker.lock --extra speech --extra sip --extra local
 compile requirements-dev.lock --all-extras
