@@ -65,7 +65,9 @@ class Connection(web.RequestHandler):
     def _blame_body(self) -> None:
         """What breaks HTTP in the midst of a body is that request's fault; its reader would wait for the rest."""
         request = self._current_request
-        if request is not None and self._messages and isinstance(self._messages[-1][0], _ErrInfo):
+        if request is None or request.content.is_eof():
+            return
+        if self._messages and isinstance(self._messages[-1][0], _ErrInfo):
             self._messages.pop()
             self._request_count -= 1
             self.close()

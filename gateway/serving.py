@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import resource
 import signal
+from contextlib import suppress
 
 from aiohttp import web
 
@@ -16,6 +18,7 @@ from shared.http import DRAIN_HOOKS, Hosted, at_start, run, run_all
 
 def serve(settings: GatewaySettings) -> None:
     """Serve until SIGTERM. What all processes share is created before there is more than one."""
+    _allow_many_connections()
     if settings.gateway_processes == 1:
         run(lambda: build_app(settings), settings, "gateway")
         return
@@ -29,6 +32,13 @@ def serve(settings: GatewaySettings) -> None:
             lambda place: run_all(lambda: [_hosted(settings, limiter, place)], settings, "gateway"),
         )
     supervisor.run()
+
+
+def _allow_many_connections() -> None:
+    """Each takes two files, and the usual soft limit of 1024 is for programs that use select()."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # macOS says "unlimited" and takes less
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _hosted(settings: GatewaySettings, limiter: Limiter, place: Place) -> Hosted:

@@ -17,6 +17,7 @@ from rich.console import Console
 
 from deploy.local.system import StartError
 from tests.bench.api import gateway, make_call
+from tests.bench.bench_gateway import peers
 from tests.bench.calls import concurrency, null, voice
 from tests.bench.rig import Rig, running
 from tests.bench.sections import Section, machine
@@ -24,6 +25,7 @@ from tests.bench.sections import Section, machine
 Benchmark = Callable[[Rig], Awaitable[list[Section]]]
 BENCHMARKS: Mapping[str, tuple[Benchmark, int]] = {
     "gateway": (gateway, 90),
+    "peers": (peers, 240),
     "makecall": (make_call, 150),
     "voice": (voice, 240),
     "concurrency": (concurrency, 400),

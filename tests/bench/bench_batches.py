@@ -45,9 +45,11 @@ async def stack(folder: Path) -> AsyncIterator[tuple[Process, FakeProjects, Data
     db = await Database.connect(dsn, "calls", max_size=20)
     projects = FakeProjects()
     try:
-        async with TestServer(projects.app()) as stand_in:
-            async with call_api(dsn, str(stand_in.make_url("/")), folder) as process:
-                yield process, projects, db
+        async with (
+            TestServer(projects.app()) as stand_in,
+            call_api(dsn, str(stand_in.make_url("/")), folder) as process,
+        ):
+            yield process, projects, db
     finally:
         await db.close()
         await server.stop()

@@ -5,6 +5,7 @@ import gc
 import io
 import json
 import random
+import re
 from typing import Any
 
 import psutil
@@ -181,6 +182,25 @@ async def test_a_malformed_chunk_is_the_clients_fault(stack: Any, body: str) -> 
     answer = await stack.raw((CHUNKED + authorization + "\r\n" + body).encode())
     status, _, envelope = parsed(answer)
     assert (status, envelope["code"]) == (400, "malformed_request")
+
+
+async def test_nonsense_behind_a_request_does_not_spoil_it(stack: Any) -> None:
+    may_answer = asyncio.Event()
+
+    async def wait(_request: web.Request) -> web.Response:
+        await may_answer.wait()
+        return web.json_response({})
+
+    stack.service.on("/project", wait)
+    reader, writer = await asyncio.open_connection("127.0.0.1", stack.port)
+    writer.write(f"{SMALL}Authorization: Bearer {stack.service.token()}\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+    await eventually(lambda: stack.service.count("/project") == 1)
+    writer.write(b"nonsense\r\n\r\n")
+    await writer.drain()
+    may_answer.set()
+    answer = await asyncio.wait_for(reader.read(), 5)
+    assert re.findall(rb"HTTP/1.[01] (\d+)", answer) == [b"200", b"400"]
+    writer.close()
 
 
 async def test_a_chunk_that_breaks_late_does_not_blame_the_service(stack: Any) -> None:
