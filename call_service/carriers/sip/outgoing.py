@@ -69,7 +69,7 @@ class OutgoingCall:
         self._observer = observer
         self._from = NameAddr(plan.from_).tagged(agent.token())
         self._attempt: Attempt | None = None
-        self._is_over = False
+        self._is_over = self._is_answered = False
         self._cseq = 0
         self._offer = negotiator.offer()
         agent.register(plan.call_id, self._from.tag, self, ladder)
@@ -102,17 +102,24 @@ class OutgoingCall:
         """We are the caller: it acknowledges nothing."""
 
     async def _run(self) -> None:
-        response: Response | None = None
-        for at, target in enumerate(self._plan.targets):
-            response = await self._try(target, is_last=at + 1 == len(self._plan.targets))
-            if self._is_over or (response and response.status not in FAIL_OVER):
-                break
+        try:
+            status = await self._try_all()
+        finally:
+            if not self._is_answered:
+                self._agent.forget(self._plan.call_id, self._from.tag)
         self._settle_accepted(False)
         if not self._is_over:
             self._finish()
-            self._observer.failed(response.status if response else UNREACHABLE)
-        if not (response and response.is_success):
-            self._agent.forget(self._plan.call_id, self._from.tag)
+            self._observer.failed(status)
+
+    async def _try_all(self) -> int:
+        status = UNREACHABLE
+        for at, target in enumerate(self._plan.targets):
+            response = await self._try(target, is_last=at + 1 == len(self._plan.targets))
+            status = response.status if response else UNREACHABLE
+            if self._is_over or status not in FAIL_OVER:
+                break
+        return status
 
     async def _try(self, target: Target, *, is_last: bool) -> Response | None:
         """The final response of one host; None when it could not be asked."""
@@ -197,6 +204,7 @@ class OutgoingCall:
 
     def _answered(self, attempt: Attempt, response: Response) -> None:
         self._finish()
+        self._is_answered = True
         dialog = Dialog.of_caller(attempt.request, response, attempt.flow)
         attempt.acknowledge(response, dialog)
         session = self._observer.answered(dialog)
