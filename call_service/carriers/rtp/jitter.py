@@ -55,12 +55,12 @@ class JitterBuffer:
         if not self._is_started or not MAX_BEHIND <= early <= MAX_AHEAD:
             self._restart(timestamp)
             early = START_DELAY
-        if early < 0 and not self._push_back(timestamp, -early):
-            return
-        early = max(early, 0)
-        self._late_in_a_row = 0
-        self._write(early, pcm)
-        self._observe(early)
+        if early >= 0:
+            self._late_in_a_row = 0
+            self._write(early, pcm)
+        elif self._push_back(timestamp, -early):
+            self._write(0, pcm)
+        self._observe(max(early, 0))
 
     def take(self) -> bytes:
         """The next 20 ms: what arrived, or what conceals that it did not; silence before the first packet."""
@@ -91,19 +91,14 @@ class JitterBuffer:
         self._windows: deque[int] = deque(maxlen=WINDOWS)
 
     def _push_back(self, timestamp: int, missed: int) -> bool:
-        """Play later from now on; True when the late packet itself can still be heard."""
-        if self.depth + missed > MAX_DELAY + FRAME_SAMPLES:
-            return self._is_another_timeline(timestamp)
-        self._pcm[:0] = bytes(missed * SAMPLE_BYTES)
-        self._known[:0] = bytes(missed)
-        self._head = (self._head - missed) % TIMESTAMP_MODULUS
-        self._play_later(missed)
-        if timestamp_distance(timestamp, self._heard) >= 0:
-            return True
-        self.late += 1
-        return False
-
-    def _is_another_timeline(self, timestamp: int) -> bool:
+        """Play later from now on, if the delay may grow. True when the late packet itself can still be heard."""
+        if self.depth + missed <= MAX_DELAY + FRAME_SAMPLES:
+            self._pcm[:0] = bytes(missed * SAMPLE_BYTES)
+            self._known[:0] = bytes(missed)
+            self._head = (self._head - missed) % TIMESTAMP_MODULUS
+            self._play_later(missed)
+            if timestamp_distance(timestamp, self._heard) >= 0:
+                return True
         self.late += 1
         self._late_in_a_row += 1
         if self._late_in_a_row > MAX_LATE_IN_A_ROW:
