@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import re
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
@@ -14,12 +15,20 @@ LOOPBACK = "127.0.0.1"
 Address = tuple[str, int]
 
 
-def free_port(kind: socket.SocketKind = socket.SOCK_DGRAM) -> int:
-    """A port that is free for this kind of socket."""
-    with socket.socket(socket.AF_INET, kind) as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port() -> int:
+    """A port that is free for UDP and TCP."""
+    while True:
+        with (
+            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
+            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
+        ):
+            udp.bind((LOOPBACK, 0))
+            port: int = udp.getsockname()[1]
+            try:
+                tcp.bind((LOOPBACK, port))
+            except OSError:
+                continue
+            return port
 
 
 def free_media_port() -> int:
@@ -129,7 +138,7 @@ class Sipp:
             command.append(f"{remote[0]}:{remote[1]}")
         async with running(command, self._folder / f"{scenario}-{self._count}.log", self._folder) as peer:
             if not remote:
-                await _listens(port, peer)
+                await listens(port, peer, "tcp" if "t1" in arguments else "udp")
             try:
                 yield peer
                 code = await peer.ends(seconds + 5)
@@ -143,11 +152,11 @@ def _tail(file: Path, characters: int) -> str:
     return file.read_text(errors="replace")[-characters:] if file.exists() else ""
 
 
-async def _listens(port: int, peer: Peer) -> None:
-    """Both kinds of sockets of a listening peer show in the kernel's tables."""
-    wanted = f":{port:04X} "
-    tables = [Path("/proc/net/udp"), Path("/proc/net/tcp")]
-    await until(lambda: any(wanted in table.read_text() for table in tables) or peer.process.returncode is not None)
+async def listens(port: int, peer: Peer, kind: str = "udp", seconds: float = 15.0) -> None:
+    """Wait until a socket of `kind` ("udp" or "tcp") is bound to `port` of loopback or of all addresses."""
+    wanted = re.compile(rf"^ *\d+: (?:0100007F|00000000):{port:04X} ", re.MULTILINE)
+    table = Path(f"/proc/net/{kind}")
+    await until(lambda: wanted.search(table.read_text()) or peer.process.returncode is not None, seconds)
 
 
 @asynccontextmanager

@@ -280,6 +280,9 @@ def _is_for(flow: Flow, uri: SipUri, *, has_routes: bool) -> bool:
     A connection is used on: the address of a client's Contact accepts none (RFC 5626). So is the source of UDP packets
     when the Contact is a private address and the source is not: that peer is behind NAT.
     """
+    stated = (uri.params.get("transport") or flow.transport).upper()
+    if stated != flow.transport:
+        return False
     if uri.host == flow.peer.host:
         return is_reliable(flow) or uri.port == flow.peer.port
     if has_routes:

@@ -53,14 +53,18 @@ class Registration:
             self.is_registered, self.last_error, self._failures = True, None, 0
             return self._granted(response) * self._agent.random.uniform(*REFRESH_SHARE)
         self.is_registered = False
-        self.last_error = _why(response)
+        if response is not None:
+            self.last_error = "no answer" if isinstance(response, NoResponse) else f"{response.status} {response.reason}"
         self._failures += 1
         longest = min(FIRST_RETRY_SECONDS * (1 << min(self._failures, 10)), LONGEST_RETRY_SECONDS)
         return longest * self._agent.random.uniform(0.5, 1.0)
 
     async def _register(self, expires: int) -> Response | None:
         response: Response | None = None
-        for target in await self._agent.resolver.resolve(self._trunk.uri()):
+        targets = await self._agent.resolver.resolve(self._trunk.uri())
+        if not targets:
+            self.last_error = "the name does not resolve"
+        for target in targets:
             try:
                 flow = await self._agent.network.flow(target)
             except TransportError as error:
@@ -107,11 +111,3 @@ def _seconds(text: str | None, default: int) -> int:
         return max(number(text or "", LONGEST_EXPIRES), 1)
     except SipSyntaxError:
         return default
-
-
-def _why(response: Response | None) -> str:
-    if response is None:
-        return "no connection"
-    if isinstance(response, NoResponse):
-        return "no answer"
-    return f"{response.status} {response.reason}"

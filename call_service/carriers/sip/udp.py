@@ -82,7 +82,9 @@ class UdpSocket:
             return
 
     def close(self) -> None:
-        """Free the port."""
+        """Free the port. Harmless when closed."""
+        if not self.is_open:
+            return
         self.is_open = False
         self._loop.remove_reader(self._socket)
         self._socket.close()

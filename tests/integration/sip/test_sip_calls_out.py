@@ -126,7 +126,7 @@ async def test_we_refresh_the_session(
     phone = await make_phone(trunk(port), timers=hasty_timers)
     async with sipp.run(f"uas_session_timer_{refresh.lower()}", port, allowed=allowed):
         call = await phone.dial_answered()
-        await asyncio.sleep(2)
+        await asyncio.sleep(3)
         await call.leg.hang_up()
 
 
