@@ -7,7 +7,6 @@ gap between packets as the kernel stamped their arrival, and the memory. The pee
 import asyncio
 import json
 import select
-import socket
 import statistics
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from rich.table import Table
 
 from call_service.carriers.rtp import RtpEngine, RtpSession
 from call_service.carriers.rtp.reception import Reception
-from call_service.carriers.rtp.sockets import UdpSocket
+from call_service.carriers.rtp.sockets import PortPool, UdpSocket
 from call_service.carriers.testing import LOUD_FRAME
 from call_service.carriers.ticker import Ticker
 
@@ -31,7 +30,8 @@ SECONDS = 20
 WARM_UP_SECONDS = 2
 PACKET_SECONDS = 0.02
 LOOPBACK = "127.0.0.1"
-PORTS = range(33_000, 34_000)
+PORTS = range(24_000, 25_000)
+PEER_PORTS = range(26_000, 27_000)
 HEADER = Struct("!BBHII")
 PAYLOAD = bytes(range(160))
 
@@ -78,8 +78,9 @@ def measured(sessions: list[RtpSession], ticker: Ticker) -> dict[str, float]:
 class Peer:
     """The other end of one call: sends, and notes when packets come and which are missing."""
 
-    socket: UdpSocket
     port: int
+    socket: UdpSocket
+    control: UdpSocket
     target: tuple[str, int] = (LOOPBACK, 0)
     last_arrival: float = 0.0
     reception: Reception = field(default_factory=Reception)
@@ -96,16 +97,6 @@ class Peer:
             self.last_arrival = arrival
 
 
-def bind(count: int) -> list[Peer]:
-    peers = []
-    for _ in range(count):
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-            probe.bind((LOOPBACK, 0))
-            port = int(probe.getsockname()[1])
-        peers.append(Peer(UdpSocket(LOOPBACK, port), port))
-    return peers
-
-
 def talk(peers: list[Peer], first: int, seconds: float) -> list[float]:
     """Send to every call each 20 ms; the gaps between what came back, in seconds."""
     gaps: list[float] = []
@@ -120,7 +111,8 @@ def talk(peers: list[Peer], first: int, seconds: float) -> list[float]:
 
 def measure(count: int) -> tuple[str, ...]:
     """One row of the table."""
-    peers = bind(count)
+    pool = PortPool(LOOPBACK, PEER_PORTS)
+    peers = [Peer(*pool.bind()) for _ in range(count)]
     command = [sys.executable, __file__, "serve", json.dumps([peer.port for peer in peers])]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
@@ -142,6 +134,7 @@ def measure(count: int) -> tuple[str, ...]:
         after = ask()
     for peer in peers:
         peer.socket.close()
+        peer.control.close()
     core = (after["cpu"] - before["cpu"]) / SECONDS
     return (
         str(count),

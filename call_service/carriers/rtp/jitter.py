@@ -97,6 +97,7 @@ class JitterBuffer:
             self._known[:0] = bytes(missed)
             self._head = (self._head - missed) % TIMESTAMP_MODULUS
             self._play_later(missed)
+            self._surplus = 0
             if timestamp_distance(timestamp, self._heard) >= 0:
                 return True
         self.late += 1
@@ -140,7 +141,8 @@ class JitterBuffer:
         pieces = []
         at = 0
         while at < FRAME_SAMPLES:
-            end = known.find(KNOWN if known[at] == 0 else b"\0", at) % (FRAME_SAMPLES + 1)
+            end = known.find(1 - known[at], at)
+            end = FRAME_SAMPLES if end < 0 else end
             pieces.append(self._real(at, end) if known[at] else self._concealer.missing(end - at))
             at = end
         self._pass(FRAME_SAMPLES)

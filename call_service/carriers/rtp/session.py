@@ -23,7 +23,6 @@ log = structlog.get_logger()
 
 Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 MAX_DATAGRAMS_A_TICK = 50
-MAX_STALE_DATAGRAMS = 1_000
 CONTROL_EVERY_TICKS = 5
 
 
@@ -119,7 +118,6 @@ class RtpSession:
         self._silent_ticks = 0
         if not self._is_started and not self._is_closed:
             self._is_started = True
-            self._discard_stale()
             self._ticker.add(self)
 
     def set_direction(self, direction: Direction) -> None:
@@ -281,12 +279,6 @@ class RtpSession:
         if keys != self._keys:
             self._keys = keys
             self._srtp = SrtpContext(keys) if keys else None
-
-    def _discard_stale(self) -> None:
-        """What came before anybody could listen must not be heard late."""
-        for _ in range(MAX_STALE_DATAGRAMS):
-            if self._sockets.rtp.receive() is None:
-                return
 
     def _tell_key(self, key: str) -> None:
         for listener in self._key_listeners:

@@ -88,12 +88,21 @@ async def test_sends_a_packet_every_20_ms_in_one_unbroken_stream(call: Call) -> 
 
 async def test_nothing_flows_before_the_start(call: Call) -> None:
     call.here.session.play(LOUD_FRAME)
-    call.here.session.start(call.there.address, "PCMU", 0, None)
-    await call.time.advance(200)
-    assert call.there.heard == []
-    call.there.session.start(call.here.address, "PCMU", 0, None)
-    await call.time.advance(200)
-    assert call.there.heard == [SILENCE_FRAME] * 10  # nor is heard late what came before
+    await call.time.advance(SECOND)
+    assert (call.network.carried, call.here.heard, call.here.session.queued_ms) == ([], [], 20)
+
+
+@pytest.mark.parametrize("waited_ms", [60, 200, 3 * SECOND])
+async def test_what_came_before_the_start_is_no_delay_afterwards(call: Call, waited_ms: int) -> None:
+    call.here.session.start(call.there.address, **G711)
+    await call.time.advance(waited_ms)
+    call.there.session.start(call.here.address, **G711)
+    await call.time.advance(2 * SECOND)
+    before = len(call.there.heard)
+    call.here.session.play(LOUD_FRAME * 5)
+    await call.time.advance(SECOND)
+    first = next(number for number, frame in enumerate(call.there.heard[before:]) if rms(frame) > LOUD_RMS)
+    assert first * 20 <= 100
 
 
 async def test_marks_fire_in_order_when_played_or_cleared(call: Call) -> None:
