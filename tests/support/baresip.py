@@ -46,7 +46,9 @@ class Baresip:
 
 
 @asynccontextmanager
-async def baresip(folder: Path, user: str, transport: str, encryption: str = "", answers: bool = True) -> AsyncIterator[Baresip]:
+async def baresip(
+    folder: Path, user: str, transport: str, encryption: str = "", answers: bool = True
+) -> AsyncIterator[Baresip]:
     """A softphone for `user`; `encryption` is baresip's `mediaenc`."""
     write_certificates(folder)
     (folder / "both.pem").write_text((folder / "server.key").read_text() + (folder / "server.pem").read_text())

@@ -6,9 +6,12 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Literal
 
 from call_service.carriers.sip.message import Header, Headers, Request, Response
 from call_service.carriers.sip.syntax import SipSyntaxError, number, quoted, split, unquoted
+
+Algorithm = Literal["MD5", "SHA-256"]
 
 # Best first; `-sess` hashes the nonces into the first part.
 _ALGORITHMS = {"SHA-256": hashlib.sha256, "MD5": hashlib.md5}
@@ -118,10 +121,10 @@ class Challenger:
         self._now = now
         self._counts: OrderedDict[str, int] = OrderedDict()
 
-    def challenge(self) -> Headers:
-        """Headers of a 401: both algorithms, the stronger first."""
-        fields = {"realm": self._realm, "nonce": self._nonce(int(self._now())), "qop": "auth"}
-        return tuple(("WWW-Authenticate", format_digest({**fields, "algorithm": name})) for name in _ALGORITHMS)
+    def challenge(self, algorithm: Algorithm) -> Headers:
+        """The header of a 401. Only one: many clients look at the first, and fail when they do not know it."""
+        fields = {"realm": self._realm, "nonce": self._nonce(int(self._now())), "qop": "auth", "algorithm": algorithm}
+        return (("WWW-Authenticate", format_digest(fields)),)
 
     @staticmethod
     def username(request: Request) -> str | None:
@@ -132,10 +135,10 @@ class Challenger:
         except SipSyntaxError:
             return None
 
-    def accepts(self, request: Request, password: str) -> bool:
+    def accepts(self, request: Request, password: str, algorithm: Algorithm) -> bool:
         """Whether the request's answer is right, fresh and not used before."""
         try:
-            fields = parse_digest(request.get("Authorization") or "")
+            fields = {**parse_digest(request.get("Authorization") or ""), "algorithm": algorithm}
             expected = response_of(fields, password, request.method, request.body)
             is_right = hmac.compare_digest(expected.encode(), fields["response"].encode("utf-8", "replace"))
             return is_right and fields["realm"] == self._realm and self._is_fresh(fields["nonce"], fields["nc"])

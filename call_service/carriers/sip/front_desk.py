@@ -79,14 +79,15 @@ class FrontDesk:
     def _has_proven(self, line: TrunkLine, request: Request, flow: Flow) -> bool:
         if self._failures.get(flow.peer.host, 0) >= MAX_FAILURES:
             return False
-        if self._challenger.accepts(request, line.trunk.password.get_secret_value()):
+        algorithm = line.trunk.inbound_algorithm
+        if self._challenger.accepts(request, line.trunk.password.get_secret_value(), algorithm):
             _remember(self._proven, flow.peer, None)
             self._failures.pop(flow.peer.host, None)
             return True
         if request.get("Authorization"):
             _remember(self._failures, flow.peer.host, self._failures.get(flow.peer.host, 0) + 1)
             log.warning("sip.wrong_digest", trunk=line.trunk.name)
-        self._answer(request, flow, 401, self._challenger.challenge())
+        self._answer(request, flow, 401, self._challenger.challenge(algorithm))
         return False
 
     def _invite(self, line: TrunkLine, request: Request, flow: Flow) -> None:

@@ -69,6 +69,7 @@ class IncomingCall:
         transaction.on_cancel = self._cancelled
         agent.register(self.call_id, self._tag, self, self.ladder)
         agent.record(self.ladder, request, transaction.flow)
+        transaction.respond(respond(request, 100))
 
     def on_cancel(self, listener: Callable[[], None]) -> None:
         """Tell when the caller gives up before the answer."""

@@ -54,7 +54,9 @@ class Registration:
             return self._granted(response) * self._agent.random.uniform(*REFRESH_SHARE)
         self.is_registered = False
         if response is not None:
-            self.last_error = "no answer" if isinstance(response, NoResponse) else f"{response.status} {response.reason}"
+            self.last_error = (
+                "no answer" if isinstance(response, NoResponse) else f"{response.status} {response.reason}"
+            )
         self._failures += 1
         longest = min(FIRST_RETRY_SECONDS * (1 << min(self._failures, 10)), LONGEST_RETRY_SECONDS)
         return longest * self._agent.random.uniform(0.5, 1.0)

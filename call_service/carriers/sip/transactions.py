@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from call_service.carriers.sip.client_transactions import ClientTransaction, InviteClient, NonInviteClient
 from call_service.carriers.sip.flow import Flow, is_reliable
-from call_service.carriers.sip.message import Request, Response, respond
+from call_service.carriers.sip.message import Request, Response
 from call_service.carriers.sip.server_transactions import InviteServer, ServerTransaction, State
 from call_service.carriers.sip.syntax import Via
 from call_service.carriers.sip.timers import Timers
@@ -115,7 +115,6 @@ class Transactions:
             return transaction
         self._invites.add(_identity(request))
         self._servers[key] = invite = InviteServer(request, flow, link, self._timers)
-        invite.respond(respond(request, 100))
         return invite
 
     def is_merged(self, invite: Request) -> bool:

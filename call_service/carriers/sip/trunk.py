@@ -5,7 +5,7 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, IPvAnyNetwork, SecretStr, model_validator
 
-from call_service.carriers.sip.digest import Credentials
+from call_service.carriers.sip.digest import Algorithm, Credentials
 from call_service.carriers.sip.syntax import SipUri
 
 Transport = Literal["udp", "tcp", "tls"]
@@ -15,7 +15,7 @@ class Trunk(BaseModel):
     """A SIP trunk: a provider's, or an operator's own Asterisk, FreeSWITCH or Kamailio.
 
     `source_networks` are where its calls come from beside the addresses of `host`. With `inbound="digest"` its calls
-    may come from anywhere, but must answer a challenge with `username` and `password`.
+    may come from anywhere, but must answer a challenge with `username` and `password`; MD5 is what nearly all know.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -32,6 +32,7 @@ class Trunk(BaseModel):
     registration: timedelta = Field(default=timedelta(minutes=5), ge=timedelta(seconds=30), le=timedelta(hours=2))
     pings_every: timedelta | None = Field(default=timedelta(seconds=30), ge=timedelta(seconds=5))
     inbound: Literal["address", "digest"] = "address"
+    inbound_algorithm: Algorithm = "MD5"
     source_networks: tuple[IPvAnyNetwork, ...] = Field(default=(), max_length=256)
     srtp: Literal["off", "optional", "required"] = "off"
     calls_per_second: float = Field(default=1.0, gt=0, le=1_000)

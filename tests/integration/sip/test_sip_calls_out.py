@@ -5,7 +5,7 @@ from datetime import timedelta
 
 import pytest
 
-from call_service.carriers.port import Answered, Cause, DtmfReceived, Ended, Ringing
+from call_service.carriers.port import Answered, Cause, Ended, Ringing
 from call_service.carriers.sip import TransferFailedError
 from tests.integration.sip.conftest import MakePhone, trunk
 from tests.support.sip_peers import LOOPBACK, Sipp, dropping, free_port, relay
@@ -118,7 +118,9 @@ async def test_a_challenge_without_credentials_is_a_refusal(make_phone: MakePhon
         assert await call.ends() == Ended(Cause.CARRIER_REJECTED, 407)
 
 
-@pytest.mark.parametrize(("allowed", "refresh"), [("INVITE, ACK, BYE, UPDATE", "UPDATE"), ("INVITE, ACK, BYE", "INVITE")])
+@pytest.mark.parametrize(
+    ("allowed", "refresh"), [("INVITE, ACK, BYE, UPDATE", "UPDATE"), ("INVITE, ACK, BYE", "INVITE")]
+)
 async def test_we_refresh_the_session(
     make_phone: MakePhone, sipp: Sipp, hasty_timers: object, allowed: str, refresh: str
 ) -> None:

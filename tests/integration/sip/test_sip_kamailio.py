@@ -13,17 +13,19 @@ from call_service.carriers.sip import Listener, Trunk, server_context
 from tests.integration.sip.conftest import Call, MakePhone, trunk
 from tests.support.certificates import write_certificates
 from tests.support.sip_peers import LOOPBACK, Sipp, free_port, listens, running, until
+from tests.support.sweep import correlation, sweep
 
 TEMPLATES = Path(__file__).parent / "peers"
 
 
 @dataclass
 class Proxy:
-    """Where Kamailio listens (UDP and TCP on one port), whom it calls and who may call without a digest."""
+    """Where Kamailio listens (UDP and TCP on one port), whom it calls, and who may call without a digest."""
 
     port: int
     tls_port: int
     callee: int
+    third: int
     trusted: int
     folder: Path
 
@@ -36,10 +38,11 @@ class Proxy:
 @asynccontextmanager
 async def kamailio(folder: Path, algorithm: str) -> AsyncIterator[Proxy]:
     write_certificates(folder)
-    proxy = Proxy(free_port(), free_port(), free_port(), free_port(), folder)
+    proxy = Proxy(*(free_port() for _ in range(5)), folder)
     gaps = {
         "udp": str(proxy.port),
         "callee": f"sip:{LOOPBACK}:{proxy.callee}",
+        "third": f"sip:{LOOPBACK}:{proxy.third}",
         "trusted": str(proxy.trusted),
         "algorithm": algorithm,
         "enable_tls": "enable_tls=yes",
@@ -98,3 +101,25 @@ async def test_a_certificate_of_a_stranger_is_refused(make_phone: MakePhone, tmp
         phone = await make_phone(proxy.trunk("tls", ca_file=None), listeners=LISTENERS, server_tls=tls)
         await until(lambda: phone.carrier.states["peer"].last_error)
         assert "certificate" in str(phone.carrier.states["peer"].last_error)
+
+
+@pytest.mark.parametrize("leaves_first", [False, True])
+async def test_a_peer_may_refer_us_to_somebody(
+    make_phone: MakePhone, sipp: Sipp, tmp_path: Path, leaves_first: bool
+) -> None:
+    """The agent goes on with the third party; the one who referred us hears how it went, or is gone by then."""
+    async with kamailio(tmp_path, "MD5") as proxy:
+        phone = await make_phone(proxy.trunk("udp", registers=False, accepts_refer=True))
+        target = f"sip:third@{LOOPBACK}:{proxy.port}"
+        scenario = "uas_refers_and_leaves" if leaves_first else "uas_refers"
+        async with sipp.run("uas_answer", proxy.third, "-rtp_echo"):
+            async with sipp.run(scenario, proxy.callee, target=target):
+                call = await phone.dial_answered()
+                before = call.leg.session
+            await until(lambda: call.leg.session is not before)
+            call.leg.play(sweep(1.0))
+            await asyncio.sleep(2)
+            await call.leg.hang_up()
+        assert call.events[-1] == Ended(Cause.LOCAL_HANG_UP)
+        likeness = correlation(sweep(1.0), bytes(call.heard))
+        assert likeness > 0.99
