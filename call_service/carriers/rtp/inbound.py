@@ -71,4 +71,3 @@ class Inbound:
         self._keys = KeyReceiver()
         self._received_before, self._lost_before = self.received, self.lost
         self.reception = Reception()
-        self.jitter_buffer.reset()

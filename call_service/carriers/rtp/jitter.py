@@ -37,7 +37,8 @@ class JitterBuffer:
     def __init__(self) -> None:
         self.late = 0
         self._concealer = Concealer()
-        self.reset()
+        self._restart(0)
+        self._is_started = False
 
     @property
     def concealed(self) -> int:
@@ -74,11 +75,6 @@ class JitterBuffer:
         self._pass(FRAME_SAMPLES)
         return frame
 
-    def reset(self) -> None:
-        """Forget the timeline; the next packet begins another."""
-        self._restart(0)
-        self._is_started = False
-
     def _restart(self, timestamp: int) -> None:
         self._is_started = True
         self._head = self._heard = (timestamp - START_DELAY) % TIMESTAMP_MODULUS
@@ -96,8 +92,6 @@ class JitterBuffer:
             self._pcm[:0] = bytes(missed * SAMPLE_BYTES)
             self._known[:0] = bytes(missed)
             self._head = (self._head - missed) % TIMESTAMP_MODULUS
-            self._play_later(missed)
-            self._surplus = 0
             if timestamp_distance(timestamp, self._heard) >= 0:
                 return True
         self.late += 1
@@ -131,7 +125,8 @@ class JitterBuffer:
     def _take_shortened(self) -> bytes:
         frame, cut = shorten(bytes(self._pcm[: SHORTEN_NEEDS * SAMPLE_BYTES]), self._surplus)
         self._surplus -= cut
-        self._play_later(-cut)
+        self._earliness -= cut
+        self._windows = deque((early - cut for early in self._windows), maxlen=WINDOWS)
         self._pass(FRAME_SAMPLES + cut)
         self._heard = self._head
         return self._concealer.real(frame)
@@ -155,8 +150,3 @@ class JitterBuffer:
     def _pass(self, samples: int) -> None:
         self._head = (self._head + samples) % TIMESTAMP_MODULUS
         del self._pcm[: samples * SAMPLE_BYTES], self._known[:samples]
-
-    def _play_later(self, samples: int) -> None:
-        """Everything observed so far is that much earlier now."""
-        self._earliness += samples
-        self._windows = deque((early + samples for early in self._windows), maxlen=WINDOWS)

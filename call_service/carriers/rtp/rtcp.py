@@ -5,7 +5,8 @@ from typing import NamedTuple
 
 SENDER_REPORT, RECEIVER_REPORT, SOURCE_DESCRIPTION, BYE = 200, 201, 202, 203
 NTP_EPOCH = 2_208_988_800
-HEADER = Struct("!BBHI")
+HEADER = Struct("!BBH")
+SSRC = Struct("!I")
 SENDER_INFO = Struct("!QIII")
 BLOCK = Struct("!IIIIII")
 VERSION = 0x80
@@ -80,12 +81,12 @@ def parse_reports(data: bytes) -> list[Report]:
     while at < len(data):
         if len(data) - at < HEADER.size:
             return []
-        flags, kind, words, ssrc = HEADER.unpack_from(data, at)
+        flags, kind, words = HEADER.unpack_from(data, at)
         end = at + 4 * (words + 1)
-        if flags & 0xC0 != VERSION or end > len(data) or words < 1:
+        if flags & 0xC0 != VERSION or end > len(data):
             return []
         if kind in {SENDER_REPORT, RECEIVER_REPORT}:
-            report = _parse_report(kind, flags & MAX_COUNT, ssrc, data[at + HEADER.size : end])
+            report = _parse_report(kind, flags & MAX_COUNT, data[at + HEADER.size : end])
             if report is None:
                 return []
             reports.append(report)
@@ -93,11 +94,13 @@ def parse_reports(data: bytes) -> list[Report]:
     return reports
 
 
-def _parse_report(kind: int, count: int, ssrc: int, body: bytes) -> Report | None:
-    start = SENDER_INFO.size if kind == SENDER_REPORT else 0
+def _parse_report(kind: int, count: int, body: bytes) -> Report | None:
+    is_sender = kind == SENDER_REPORT
+    start = SSRC.size + SENDER_INFO.size * is_sender
     if len(body) < start + count * BLOCK.size:
         return None
-    sender = SenderInfo(*SENDER_INFO.unpack_from(body)) if start else None
+    (ssrc,) = SSRC.unpack_from(body)
+    sender = SenderInfo(*SENDER_INFO.unpack_from(body, SSRC.size)) if is_sender else None
     return Report(ssrc, sender, [_parse_block(body, start + n * BLOCK.size) for n in range(count)])
 
 
@@ -113,4 +116,4 @@ def _parse_block(body: bytes, at: int) -> ReportBlock:
 
 
 def _header(kind: int, count: int, ssrc: int, body_bytes: int) -> bytes:
-    return HEADER.pack(VERSION | count, kind, body_bytes // 4 + 1, ssrc)
+    return HEADER.pack(VERSION | count, kind, body_bytes // 4 + 1) + SSRC.pack(ssrc)

@@ -61,15 +61,21 @@ def test_losses_beyond_24_bits_are_clamped() -> None:
         b"\x81",
         build_bye(1)[:-1],
         b"\x40" + build_bye(1)[1:],
-        pack("!BBHI", 0x80, 201, 0, 1),
+        pack("!BBH", 0x80, 201, 0),
         pack("!BBHI", 0x81, 201, 1, 1),
         pack("!BBHI", 0x80, 200, 1, 1),
         pack("!BBHI", 0x80, 201, 500, 1),
         build_report(Report(1, None, [])) + b"\0\0\0\0",
+        build_report(Report(1, None, [])) + b"\x80\xcb",
     ],
 )
 def test_refuses_a_malformed_compound(data: bytes) -> None:
     assert parse_reports(data) == []
+
+
+def test_a_bye_of_nobody_is_no_error() -> None:
+    report = Report(1, None, [])
+    assert parse_reports(build_report(report) + pack("!BBH", 0x80, 203, 0)) == [report]
 
 
 @UNTIMED

@@ -241,6 +241,27 @@ async def test_statistics_after_a_minute_of_a_bad_network(call: Call) -> None:
     assert here.concealed_ms <= here.lost * 20 + 200
 
 
+async def test_repeated_packets_are_no_delay_and_count_once(call: Call) -> None:
+    call.network.delays = lambda _packet: (1.0, 95.0)
+    call.start()
+    call.here.session.play(LOUD_FRAME * 20)
+    await call.time.advance(SECOND)
+    stats = call.there.session.stats()
+    assert (stats.packets_received, stats.late, stats.lost) == (49, 0, 0)
+    assert stats.concealed_ms == 0
+    assert loud(call.there.heard) == [over_the_wire(LOUD_FRAME)] * 20
+
+
+async def test_reports_of_a_stranger_mean_nothing(call: Call) -> None:
+    call.here.session.start(call.there.address, **G711)
+    for _ in range(5):
+        await call.time.advance(500)
+        call.network.deliver(pack("!BBHI", 0x80, 201, 1, 9), ("203.0.113.9", 4_001), (HERE, 4_001))
+    assert call.here.lost == 1
+    await call.time.advance(10 * SECOND)
+    assert {target for source, target, _ in call.network.carried if source == (HERE, 4_001)} == {(THERE, 4_001)}
+
+
 async def test_a_stranger_is_counted_and_not_heard(call: Call) -> None:
     call.start()
     await call.time.advance(SECOND)
@@ -283,6 +304,10 @@ async def test_a_renegotiation_that_changes_nothing_breaks_nothing(call: Call) -
         await call.time.advance(SECOND)
     assert call.here.session.stats().refused == 0
     assert call.here.session.stats().packets_received >= 148
+    # What was heard before a renegotiation can't be played again after it.
+    call.network.deliver(call.datagrams_from(call.there)[-60], call.there.address, call.here.address)
+    await call.time.advance(20)
+    assert call.here.session.stats().refused == 1
 
 
 async def test_a_renegotiation_moves_media_to_another_peer_and_codec(call: Call) -> None:

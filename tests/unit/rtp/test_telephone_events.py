@@ -40,7 +40,7 @@ def test_each_press_is_told_once_whatever_gets_lost_or_repeated(keys: str, start
 
 
 def test_an_old_packet_is_no_new_press() -> None:
-    assert received([*press("4", 0), *press("2", 1_600), *press("4", 0)]) == "42"
+    assert received([*press("4", 0), *press("2", 1_600), *press("4", 0), *press("2", 1_600)]) == "42"
 
 
 def test_the_same_key_twice_is_two_presses() -> None:
