@@ -3,11 +3,14 @@
 import asyncio
 import os
 import re
+import shutil
 import signal
 import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+
+import pytest
 
 SCENARIOS = Path(__file__).parents[1] / "integration" / "sip" / "scenarios"
 LOOPBACK = "127.0.0.1"
@@ -47,7 +50,7 @@ def free_media_port() -> int:
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:
     """Wait for `condition`."""
     async with asyncio.timeout(seconds):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - peers are processes: they set no event
             await asyncio.sleep(0.01)
 
 
@@ -76,7 +79,9 @@ class Peer:
 
 @asynccontextmanager
 async def running(arguments: list[str], log: Path, cwd: Path | None = None) -> AsyncIterator[Peer]:
-    """A peer for the length of the block."""
+    """A peer for the length of the block; where it is not installed the test is skipped."""
+    if shutil.which(arguments[0]) is None:
+        pytest.skip(f"{arguments[0]} is not installed")
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *arguments,
@@ -121,7 +126,7 @@ class Sipp:
         seconds: int = 30,
         **words: str,
     ) -> AsyncIterator[Peer]:
-        """`scenario` on `port` for the block, which must end with all `calls` successful; `words` fill its `{{gaps}}`."""
+        """`scenario` on `port` for the block; all `calls` must end as it says. `words` fill its `{{gaps}}`."""
         self._count += 1
         text = (SCENARIOS / f"{scenario}.xml").read_text()
         for gap, word in words.items():

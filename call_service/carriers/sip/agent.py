@@ -25,9 +25,10 @@ from shared.clock import Clock
 log = structlog.get_logger()
 
 NAME = "Talkstack"
+CONTACT_USER = "talkstack"
 ALLOW = ("Allow", "INVITE, ACK, CANCEL, BYE, OPTIONS, UPDATE, INFO, REFER, NOTIFY")
-SUPPORTED = ("Supported", "timer")
-ABOUT_US: Headers = (ALLOW, SUPPORTED, ("User-Agent", NAME))
+EXTENSIONS = frozenset({"timer"})
+ABOUT_US: Headers = (ALLOW, ("Supported", ", ".join(EXTENSIONS)), ("User-Agent", NAME))
 MAX_CHALLENGES = 3
 
 DialogId = tuple[str, str]  # Call-ID and our tag
@@ -105,7 +106,7 @@ class UserAgent:
     def contact(self, flow: Flow) -> tuple[str, str]:
         """Our Contact towards this peer."""
         transport = "" if flow.transport == "UDP" else f";transport={flow.transport.lower()}"
-        return ("Contact", f"<sip:{NAME.lower()}@{uri_host(flow.local.host)}:{flow.local.port}{transport}>")
+        return ("Contact", f"<sip:{CONTACT_USER}@{uri_host(flow.local.host)}:{flow.local.port}{transport}>")
 
     def send(self, message: Message, flow: Flow) -> None:
         """Put a message on the wire."""
@@ -117,9 +118,12 @@ class UserAgent:
     def received(self, data: bytes, flow: Flow) -> None:
         """A message came. Whatever it is, nothing is raised."""
         try:
-            self._dispatch(data, parse(data), flow)
+            message = parse(data)
         except SipSyntaxError:
             self.malformed += 1
+            return
+        try:
+            self._dispatch(data, message, flow)
         except Exception:
             log.exception("sip.message_failed")
 
@@ -272,6 +276,12 @@ class UserAgent:
     def _refuse(self, request: Request, flow: Flow, status: int) -> None:
         if self.desk.is_known(flow) and (transaction := self.transactions.serve(request, flow)):
             transaction.respond(respond(request, status, tag=self.token()))
+
+
+def unsupported_by_us(request: Request) -> Headers:
+    """The header of a 420 when the request requires an extension we do not know; else nothing."""
+    unknown = request.tokens("Require") - EXTENSIONS
+    return (("Unsupported", ", ".join(sorted(unknown))),) if unknown else ()
 
 
 def _is_for(flow: Flow, uri: SipUri, *, has_routes: bool) -> bool:

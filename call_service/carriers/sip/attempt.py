@@ -103,7 +103,9 @@ class Attempt:
         self._acks[tag] = None
         if self._is_cancelled or self.final.done():
             self.decline(response)
-        self._settle(response)
+            self._settle(NoResponse(self.request, 487))
+        else:
+            self._settle(response)
 
     async def _find_way_and_acknowledge(self, tag: str, dialog: Dialog) -> None:
         try:

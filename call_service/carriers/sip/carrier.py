@@ -13,7 +13,7 @@ import structlog
 
 from call_service.carriers.port import CarrierRejectedError, DialRequest, OutcomeUnknownError
 from call_service.carriers.rtp import PortsExhaustedError, RtpEngine
-from call_service.carriers.sip.agent import NAME, UserAgent
+from call_service.carriers.sip.agent import CONTACT_USER, UserAgent
 from call_service.carriers.sip.digest import Challenger
 from call_service.carriers.sip.following import Follower, referred_call
 from call_service.carriers.sip.front_desk import FrontDesk
@@ -73,7 +73,7 @@ class SipCarrier:
         timers = timers or Timers()
         resolver = Resolver(lookup or DnsLookup(), self._random, timers.now)
         self._agent = UserAgent(timers, resolver, clock or SystemClock(), _token, self._random)
-        challenger = Challenger(NAME.lower(), secrets.token_bytes(SECRET_BYTES), time.time)
+        challenger = Challenger(CONTACT_USER, secrets.token_bytes(SECRET_BYTES), time.time)
         self._desk = self._agent.desk = FrontDesk(self._agent, challenger, lambda: self._lines, self._take_invite)
         self._contexts = ClientContexts()
         self._transports = self._agent.network = Transports(
@@ -117,7 +117,7 @@ class SipCarrier:
         """As the port says: returns with the first response of the trunk, whatever it is."""
         line = self._line_for(request.from_)
         await line.turn()
-        targets = await line.targets()
+        targets = line.targets
         if not targets or self._is_closing:
             raise CarrierRejectedError("carrier_unreachable", detail="The trunk's name does not resolve.")
         try:
@@ -204,7 +204,7 @@ class SipCarrier:
         )
         self._incoming.add(call)
         if self._is_closing or self.on_invite is None:
-            call.reject(480)
+            call.reject(503 if self._is_closing else 480)
             return
         try:
             self.on_invite(call)
@@ -229,7 +229,7 @@ class SipCarrier:
             _token(),
             uri,
             leg.session.dialog.local.uri,
-            line.last_targets,
+            line.targets,
             line.trunk.credentials,
             FOLLOW_SECONDS,
             headers,

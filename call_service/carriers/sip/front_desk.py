@@ -6,20 +6,19 @@ from typing import TypeVar
 
 import structlog
 
-from call_service.carriers.sip.agent import ABOUT_US, ALLOW, SUPPORTED, UserAgent
+from call_service.carriers.sip.agent import ABOUT_US, ALLOW, UserAgent, unsupported_by_us
 from call_service.carriers.sip.digest import Challenger
 from call_service.carriers.sip.flow import Address, Flow
 from call_service.carriers.sip.line import TrunkLine
 from call_service.carriers.sip.message import Headers, Request, respond
 from call_service.carriers.sip.server_transactions import InviteServer
-from call_service.carriers.sip.syntax import SipSyntaxError, SipUri
+from call_service.carriers.sip.syntax import user_of
 
 log = structlog.get_logger()
 
 K = TypeVar("K")
 V = TypeVar("V")
 
-UNDERSTOOD = frozenset({"timer"})
 MAX_PEERS = 1_000
 # Wrong passwords from one address before it is ignored until the others pushed it out of the list.
 MAX_FAILURES = 20
@@ -65,12 +64,12 @@ class FrontDesk:
 
     def _line_of(self, request: Request, flow: Flow) -> TrunkLine | None:
         """The trunk a request is from; the one with the called number where several share an address."""
-        called = _user(request.uri)
+        called = user_of(request.uri)
         owning = [line for line in self._lines() if line.trunk.inbound == "address" and line.owns(flow.peer.host)]
         if owning:
             return next((line for line in owning if called in line.trunk.caller_ids), owning[0])
         username = self._challenger.username(request)
-        claimed = username if username is not None else _user(request.from_.uri)
+        claimed = username if username is not None else user_of(request.from_.uri)
         for line in self._lines():
             if line.trunk.inbound == "digest" and line.trunk.username == claimed:
                 return line if self._has_proven(line, request, flow) else None
@@ -91,9 +90,8 @@ class FrontDesk:
         return False
 
     def _invite(self, line: TrunkLine, request: Request, flow: Flow) -> None:
-        required = request.tokens("Require") - UNDERSTOOD
-        if required:
-            self._answer(request, flow, 420, (("Unsupported", ", ".join(sorted(required))), SUPPORTED))
+        if unsupported := unsupported_by_us(request):
+            self._answer(request, flow, 420, unsupported)
         elif self._agent.transactions.is_merged(request):
             # The same INVITE by another way (8.2.2.2).
             self._answer(request, flow, 482, ())
@@ -114,10 +112,3 @@ def _remember(known: OrderedDict[K, V], key: K, value: V) -> None:
     known.move_to_end(key)
     if len(known) > MAX_PEERS:
         known.popitem(last=False)
-
-
-def _user(uri: str) -> str:
-    try:
-        return SipUri.parse(uri).user
-    except SipSyntaxError:
-        return ""

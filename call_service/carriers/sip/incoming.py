@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from call_service.carriers.rtp import PortsExhaustedError
-from call_service.carriers.sip.agent import ABOUT_US, UserAgent
+from call_service.carriers.sip.agent import ABOUT_US, CONTACT_USER, UserAgent
 from call_service.carriers.sip.causes import ended_by
 from call_service.carriers.sip.dialog import Dialog
 from call_service.carriers.sip.ladder import Ladder
@@ -13,11 +13,10 @@ from call_service.carriers.sip.message import Headers, Request, respond
 from call_service.carriers.sip.sdp import NotAcceptableError
 from call_service.carriers.sip.server_transactions import InviteServer, ServerTransaction
 from call_service.carriers.sip.session_timer import DEFAULT_SECONDS, MIN_SECONDS, IntervalTooSmallError, as_server
-from call_service.carriers.sip.syntax import SipSyntaxError, SipUri
+from call_service.carriers.sip.syntax import NameAddr, SipSyntaxError, user_of
 
 # Longer than any carrier lets ring; then nobody of ours decided.
 MAX_RINGING_SECONDS = 180.0
-MAX_NUMBER = 128
 
 
 class CallGoneError(Exception):
@@ -40,7 +39,7 @@ class LegMaker(Protocol):
 
 
 class IncomingCall:
-    """`from_` and `to` are what the trunk gives as numbers: the user parts of From and of the Request-URI."""
+    """`from_` and `to` are the numbers as the trunk writes them."""
 
     def __init__(
         self,
@@ -53,8 +52,8 @@ class IncomingCall:
         request = transaction.request
         self.trunk = trunk
         self.call_id = request.call_id
-        self.from_ = _user(request.from_.uri)
-        self.to = _user(request.uri)
+        self.from_ = _caller(request)
+        self.to = _called(request)
         self.is_open = True
         self.ladder = Ladder()
         self._agent = agent
@@ -153,11 +152,19 @@ class IncomingCall:
         self._on_decided(self)
 
 
-def _user(uri: str) -> str:
+def _caller(request: Request) -> str:
+    """Whom the trunk vouches for (RFC 3325), else whom From names."""
     try:
-        return SipUri.parse(uri).user[:MAX_NUMBER]
+        asserted = [NameAddr.parse(value) for value in request.all("P-Asserted-Identity")]
     except SipSyntaxError:
-        return ""
+        asserted = []
+    return user_of((asserted or [request.from_])[0].uri)
+
+
+def _called(request: Request) -> str:
+    """Whom the request goes to; a registrar sends to our Contact, and the number is in To."""
+    user = user_of(request.uri)
+    return user_of(request.to.uri) if user == CONTACT_USER else user
 
 
 def _explanation(status: int) -> Headers:

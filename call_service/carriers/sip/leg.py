@@ -69,7 +69,8 @@ class SipLeg:
         self._events.listen(listener)
 
     def play(self, pcm: bytes) -> None:
-        self.media.play(pcm)
+        if not self.has_ended:
+            self.media.play(pcm)
 
     def clear(self) -> int:
         return self.media.clear()

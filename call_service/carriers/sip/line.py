@@ -81,13 +81,9 @@ class TrunkLine:
         return self.calls >= self.trunk.max_calls
 
     @property
-    def last_targets(self) -> tuple[Target, ...]:
-        """Where it was when it was last looked up."""
-        return tuple(self._targets)
-
-    async def targets(self) -> tuple[Target, ...]:
-        """Where to send, best first."""
-        return tuple(await self._agent.resolver.resolve(self.trunk.uri()))
+    def targets(self) -> tuple[Target, ...]:
+        """Where to send, best first; as of the last look-up."""
+        return tuple(self._agent.resolver.preferred(self._targets))
 
     async def turn(self) -> None:
         """Wait until another call may start.

@@ -6,6 +6,7 @@ from typing import Protocol
 from call_service.carriers.rtp import (
     CryptoLine,
     Direction,
+    MediaStats,
     NoCommonCryptoError,
     SrtpKeys,
     choose_crypto,
@@ -65,6 +66,8 @@ class MediaSession(Protocol):
     def mark(self, on_played: Callable[[], None]) -> None: ...
 
     async def send_dtmf(self, digits: str) -> None: ...
+
+    def stats(self) -> MediaStats: ...
 
     async def close(self) -> None: ...
 

@@ -54,6 +54,7 @@ class Modifications:
         self._on_acknowledged: Callable[[], None] = _nothing
         self._awaits_answer = False
         self._own = asyncio.Lock()
+        self._is_asking = False
         self._peer_updates = False
 
     def begin(self, message: Message, interval: Interval | None) -> None:
@@ -69,7 +70,7 @@ class Modifications:
 
     def receive(self, request: Request, transaction: ServerTransaction) -> None:
         """A re-INVITE or UPDATE of the peer (RFC 3261, 14.2; RFC 3311, 5.2)."""
-        if self._own.locked():
+        if self._is_asking:
             transaction.respond(respond(request, 491))
         elif self._unacknowledged:
             transaction.respond(respond(request, 500, headers=(("Retry-After", "2"),)))
@@ -181,14 +182,18 @@ class Modifications:
             flow = await self._agent.route(self._dialog)
         except TransportError:
             return NoResponse(self._dialog.request("INVITE"), 503)
-        attempt, response = await invite(
-            self._agent,
-            lambda extra: self._dialog.request("INVITE", (*headers, *extra), body),
-            flow,
-            self._credentials,
-            on_attempt=_ignore,
-            on_progress=_ignore,
-        )
+        self._is_asking = True
+        try:
+            attempt, response = await invite(
+                self._agent,
+                lambda extra: self._dialog.request("INVITE", (*headers, *extra), body),
+                flow,
+                self._credentials,
+                on_attempt=_ignore,
+                on_progress=_ignore,
+            )
+        finally:
+            self._is_asking = False
         if response.is_success:
             self._dialog.refresh_target(response)
             attempt.acknowledge(response, self._dialog)

@@ -59,8 +59,10 @@ class DnsLookup:
 
     async def services(self, name: str) -> list[Service]:
         try:
-            resolver = self._resolver or dns.asyncresolver.Resolver()
-            found = await resolver.resolve(name, "SRV", lifetime=DNS_SECONDS)
+            if self._resolver is None:
+                self._resolver = dns.asyncresolver.Resolver()
+                self._resolver.cache = dns.resolver.LRUCache()
+            found = await self._resolver.resolve(name, "SRV", lifetime=DNS_SECONDS)
         except (dns.exception.DNSException, OSError):
             return []
         return [Service(one.priority, one.weight, one.target.to_text(omit_final_dot=True), one.port) for one in found]
@@ -102,9 +104,13 @@ class Resolver:
             found = [Address(host, port) for host in await self._addresses(uri.host)]
         else:
             found = await self._by_service(uri.host, chosen)
+        unique = tuple(dict.fromkeys(found))[:MAX_TARGETS]
+        return self.preferred([Target(chosen, address, uri.host) for address in unique])
+
+    def preferred(self, targets: list[Target]) -> list[Target]:
+        """The same targets, those that failed lately at the end."""
         bad = {address for address, until in self._avoided.items() if until > self._now()}
-        unique = sorted(dict.fromkeys(found), key=bad.__contains__)
-        return [Target(chosen, address, uri.host) for address in unique[:MAX_TARGETS]]
+        return sorted(targets, key=lambda target: target.address in bad)
 
     async def _by_service(self, host: str, transport: str) -> list[Address]:
         service = {"TLS": "_sips._tcp", "TCP": "_sip._tcp"}.get(transport, "_sip._udp")

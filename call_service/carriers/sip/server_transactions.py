@@ -19,8 +19,14 @@ class State(Enum):
     TERMINATED = auto()
 
 
+# Longer than we let any call ring.
+UNDECIDED_SECONDS = 200.0
+
+
 class ServerTransaction:
-    """Answers one request, and its repetitions with the same answer: timer J."""
+    """Answers one request, and its repetitions with the same answer: timer J. One nobody answers is forgotten."""
+
+    _patience = TRANSACTION_TIMEOUT
 
     def __init__(self, request: Request, flow: Flow, link: Link, timers: Timers) -> None:
         self.request = request
@@ -29,6 +35,7 @@ class ServerTransaction:
         self._link = link
         self._timers = TimerSet(timers)
         self._last: Response | None = None
+        self._timers.set("forget", self._patience, self._terminate)
 
     @property
     def is_answered(self) -> bool:
@@ -77,6 +84,7 @@ class InviteServer(ServerTransaction):
     """17.2.1: timers G, H, I, L. Repeating a 2xx until its ACK is the user's (`repeat_success`)."""
 
     on_cancel: Callable[[], None] | None = None
+    _patience = UNDECIDED_SECONDS
 
     def repeat_success(self) -> None:
         """Send the 2xx again (13.3.1.4)."""

@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from call_service.carriers.port import Cause, Ended
-from call_service.carriers.sip.agent import ABOUT_US, ALLOW, UserAgent
+from call_service.carriers.sip.agent import ABOUT_US, ALLOW, UserAgent, unsupported_by_us
 from call_service.carriers.sip.dialog import Dialog
 from call_service.carriers.sip.digest import Credentials
 from call_service.carriers.sip.dtmf_info import CONTENT_TYPE, digit_of, info_body
@@ -13,8 +13,6 @@ from call_service.carriers.sip.modification import Modifications
 from call_service.carriers.sip.refer import ACCEPTED, DECLINED, Referral, Transfer, notify_body, notify_headers
 from call_service.carriers.sip.server_transactions import ServerTransaction
 from call_service.carriers.sip.syntax import NameAddr, SipSyntaxError
-
-UNDERSTOOD = frozenset({"timer"})
 
 
 class SessionOwner(Protocol):
@@ -65,15 +63,14 @@ class Session:
     def receive(self, request: Request, transaction: ServerTransaction) -> None:
         """A request within the dialog."""
         handler = self._handlers.get(request.method)
-        required = request.tokens("Require") - UNDERSTOOD
         if self.is_over or not self.dialog.is_from_peer(request):
             transaction.respond(respond(request, 481))
         elif not self.dialog.is_in_order(request):
             transaction.respond(respond(request, 500))
         elif handler is None:
             transaction.respond(respond(request, 405, headers=(ALLOW,)))
-        elif required:
-            transaction.respond(respond(request, 420, headers=(("Unsupported", ", ".join(sorted(required))),)))
+        elif unsupported := unsupported_by_us(request):
+            transaction.respond(respond(request, 420, headers=unsupported))
         else:
             handler(request, transaction)
 

@@ -18,6 +18,9 @@ _VIA = re.compile(
     r"(?:\s*:\s*(?P<port>\d{1,5}))?\s*(?P<params>;.*)?",
     re.IGNORECASE | re.DOTALL,
 )
+_TOKEN = re.compile(r"[A-Za-z0-9.!%*_+`'~-]+")
+# Tokens, hosts, and what URIs may have in their parameters.
+_PLAIN_VALUE = re.compile(r"[A-Za-z0-9.!%*_+`'~:\[\]/&$@-]+")
 _DELIMITERS = re.compile(r'["<>,;]')
 
 
@@ -71,14 +74,21 @@ def parse_params(text: str) -> Params:
     params: Params = {}
     for part in split(text, ";"):
         name, equals, value = part.partition("=")
-        if name.strip():
-            params[name.strip().lower()] = unquoted(value.strip()) if equals else None
+        name = name.strip().lower()
+        if name and not _TOKEN.fullmatch(name):
+            raise SipSyntaxError("a malformed parameter")
+        if name:
+            params[name] = unquoted(value.strip()) if equals else None
     return params
 
 
 def format_params(params: Params) -> str:
-    """The inverse of `parse_params`, for values that are tokens."""
-    return "".join(f";{name}" if value is None else f";{name}={value}" for name, value in params.items())
+    """The inverse of `parse_params`."""
+    return "".join(f";{name}" if value is None else f";{name}={_value(value)}" for name, value in params.items())
+
+
+def _value(text: str) -> str:
+    return text if _PLAIN_VALUE.fullmatch(text) else quoted(text)
 
 
 def number(text: str, most: int) -> int:
@@ -144,6 +154,14 @@ class SipUri:
         return f"{self.scheme}:{user}{uri_host(self.host)}{port}{format_params(self.params)}{headers}"
 
 
+def user_of(uri: str) -> str:
+    """The user part of a URI; empty for one that is not SIP's."""
+    try:
+        return SipUri.parse(uri).user
+    except SipSyntaxError:
+        return ""
+
+
 @dataclass(frozen=True, slots=True)
 class NameAddr:
     """The value of From, To, Contact, Route, Refer-To: a URI as it came, a display name, parameters."""
@@ -160,7 +178,8 @@ class NameAddr:
             SipSyntaxError: no URI in it.
         """
         if "<" not in text:
-            uri, _, params = text.strip().partition(";")
+            uri, _, params = text.partition(";")
+            uri = uri.strip()
             SipUri.parse(uri)
             return NameAddr(uri, "", parse_params(params))
         start = _after_quoted(text, text.index('"') + 1) if text.lstrip().startswith('"') else 0

@@ -43,8 +43,14 @@ class ClientContexts:
         self._default = ssl.create_default_context()
 
     def use(self, trunks: Iterable[Trunk]) -> None:
-        """Make those of these trunks. Blocks: it reads files."""
-        self._known = {trunk.host.lower(): client_context(trunk) for trunk in trunks if trunk.transport == "tls"}
+        """Make those of these trunks. Blocks: it reads files. A trunk whose CA cannot be read gets the system's."""
+        self._known = {}
+        for trunk in trunks:
+            try:
+                if trunk.transport == "tls":
+                    self._known[trunk.host.lower()] = client_context(trunk)
+            except OSError:
+                log.error("sip.ca_file_unreadable", trunk=trunk.name)  # noqa: TRY400 # the reason is in the name
 
     def __call__(self, name: str) -> ssl.SSLContext:
         return self._known.get(name.lower(), self._default)

@@ -16,7 +16,7 @@ from call_service.carriers.sip.timers import Timers
 from call_service.carriers.ticker import Ticker
 from tests.support.sip_peers import LOOPBACK, Sipp, until
 
-PORTS = count(21_000, 400)
+PORTS = count(21_000, 60)
 
 
 @dataclass
@@ -79,9 +79,11 @@ async def make_phone() -> AsyncIterator[MakePhone]:
     """Opens carriers on loopback; closes them and looks for what they left."""
     phones: list[tuple[Phone, int]] = []
 
-    async def make(*trunks: Trunk, listeners: tuple[Listener, ...] | None = None, **options: object) -> Phone:
+    async def make(
+        *trunks: Trunk, listeners: tuple[Listener, ...] | None = None, ports: range | None = None, **options: object
+    ) -> Phone:
         start = next(PORTS)
-        rtp = RtpEngine(range(start, start + 400), LOOPBACK, LOOPBACK, Ticker())
+        rtp = RtpEngine(ports or range(start, start + 60), LOOPBACK, LOOPBACK, Ticker())
         free = rtp.free_ports
         carrier = SipCarrier(
             trunks,

@@ -48,7 +48,8 @@ async def test_we_call_the_softphone(
         peer.tell("hangup")
         assert await call.ends() == Ended(Cause.CALLEE_HUNG_UP)
     agreed = call.leg.negotiator.agreed
-    assert agreed and (agreed.keys is not None) == (srtp != "off")
+    assert agreed
+    assert (agreed.keys is not None) == (srtp != "off")
 
 
 @pytest.mark.parametrize(("transport", "encryption", "srtp"), WAYS)

@@ -67,21 +67,25 @@ async def test_a_doubled_invite_is_one_call(make_phone: MakePhone, sipp: Sipp) -
     port = free_port()
     phone = await make_phone(trunk(port, source_networks=["127.0.0.0/8"]))
     doubling = lambda data: 2 if data.startswith(b"INVITE") else 1  # noqa: E731 # shortest
-    async with relay(phone.address, doubling) as between:
-        async with sipp.run("uac_talk", port, *SERVICE, "-d", "300", remote=between):
-            call = Call((await phone.invited()).answer())
-            assert await call.ends() == Ended(Cause.CALLEE_HUNG_UP)
+    async with (
+        relay(phone.address, doubling) as between,
+        sipp.run("uac_talk", port, *SERVICE, "-d", "300", remote=between),
+    ):
+        call = Call((await phone.invited()).answer())
+        assert await call.ends() == Ended(Cause.CALLEE_HUNG_UP)
     assert phone.invites.empty()
 
 
 async def test_a_lost_ack_is_asked_for_again(make_phone: MakePhone, sipp: Sipp) -> None:
     port = free_port()
     phone = await make_phone(trunk(port))
-    async with relay(phone.address, dropping(b"ACK", 1)) as between:
-        async with sipp.run("uac_talk", port, *SERVICE, "-d", "1500", remote=between):
-            call = Call((await phone.invited()).answer())
-            await call.sees(Answered())
-            assert await call.ends() == Ended(Cause.CALLEE_HUNG_UP)
+    async with (
+        relay(phone.address, dropping(b"ACK", 1)) as between,
+        sipp.run("uac_talk", port, *SERVICE, "-d", "1500", remote=between),
+    ):
+        call = Call((await phone.invited()).answer())
+        await call.sees(Answered())
+        assert await call.ends() == Ended(Cause.CALLEE_HUNG_UP)
 
 
 async def test_the_caller_may_put_us_on_hold(make_phone: MakePhone, sipp: Sipp) -> None:
@@ -99,4 +103,5 @@ async def test_a_call_over_tcp(make_phone: MakePhone, sipp: Sipp) -> None:
     async with sipp.run("uac_talk", port, *SERVICE, "-t", "t1", "-d", "300", remote=address):
         call = Call((await phone.invited()).answer())
         assert await call.ends() == Ended(Cause.CALLEE_HUNG_UP)
-    assert address and address[0] == LOOPBACK
+    assert address
+    assert address[0] == LOOPBACK

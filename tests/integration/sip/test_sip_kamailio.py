@@ -38,7 +38,7 @@ class Proxy:
 @asynccontextmanager
 async def kamailio(folder: Path, algorithm: str) -> AsyncIterator[Proxy]:
     write_certificates(folder)
-    proxy = Proxy(*(free_port() for _ in range(5)), folder)
+    proxy = Proxy(free_port(), free_port(), free_port(), free_port(), free_port(), folder)
     gaps = {
         "udp": str(proxy.port),
         "callee": f"sip:{LOOPBACK}:{proxy.callee}",

@@ -8,8 +8,12 @@ from pathlib import Path
 import pytest
 
 from call_service.carriers.port import Answered, CarrierRejectedError, Cause, Ended, OutcomeUnknownError
+from call_service.carriers.rtp import RtpEngine
+from call_service.carriers.sip import Listener
+from call_service.carriers.ticker import Ticker
 from tests.integration.sip.conftest import Call, MakePhone, trunk
 from tests.support.sip_peers import LOOPBACK, Sipp, free_port, running, until
+from tests.support.sweep import correlation, sweep
 
 SERVICE = ("-s", "+12025559999")
 
@@ -112,7 +116,7 @@ async def test_a_referral_is_declined_unless_allowed(make_phone: MakePhone, sipp
 
 async def test_a_hundred_calls_are_held(make_phone: MakePhone, sipp: Sipp) -> None:
     port = free_port()
-    phone = await make_phone(trunk(port, max_calls=100))
+    phone = await make_phone(trunk(port, max_calls=100), ports=range(33_000, 33_240))
     async with sipp.run("uas_answer", port, "-rtp_echo", calls=100, seconds=60):
         calls = await asyncio.gather(*(phone.dial_answered(f"+1202555{number:04}") for number in range(100)))
         start = time.monotonic()
@@ -122,3 +126,30 @@ async def test_a_hundred_calls_are_held(make_phone: MakePhone, sipp: Sipp) -> No
         assert frames > (time.monotonic() - start) * 50 * 0.9
         for call in calls:
             await call.leg.hang_up()
+
+
+@pytest.mark.parametrize("transport", ["udp", "tcp"])
+async def test_calls_over_ipv6(make_phone: MakePhone, transport: str) -> None:
+    """Signalling and audio between two of our own, as sipp writes IPv6 addresses into SDP with brackets."""
+    listeners = (Listener(transport.upper(), "::1", 0),)
+    audio = (
+        RtpEngine(range(20_200, 20_220), "::1", "::1", Ticker()),
+        RtpEngine(range(20_220, 20_240), "::1", "::1", Ticker()),
+    )
+    callee = await make_phone(trunk(9, host="::1", transport=transport), listeners=listeners, rtp_ipv6=audio[0])
+    address = callee.carrier.address(transport.upper(), ipv6=True)
+    assert address
+    caller = await make_phone(
+        trunk(address[1], host="::1", transport=transport), listeners=listeners, rtp_ipv6=audio[1]
+    )
+    dialling = asyncio.create_task(caller.dial())
+    answered = Call((await callee.invited()).answer())
+    call = await dialling
+    await call.sees(Answered())
+    await asyncio.sleep(0.5)
+    call.leg.play(sweep(1.0))
+    await asyncio.sleep(2)
+    await call.leg.hang_up()
+    assert await answered.ends() == Ended(Cause.CALLEE_HUNG_UP)
+    likeness = correlation(sweep(1.0), bytes(answered.heard))
+    assert likeness > 0.99
