@@ -5,6 +5,7 @@ from call_service.carriers.sip.incoming import CallGoneError, CallRefusedError, 
 from call_service.carriers.sip.ladder import LadderEntry
 from call_service.carriers.sip.leg import SipLeg
 from call_service.carriers.sip.line import TrunkState
+from call_service.carriers.sip.pcap import capture
 from call_service.carriers.sip.refer import TransferFailedError
 from call_service.carriers.sip.tls import server_context
 from call_service.carriers.sip.transports import Listener
@@ -21,5 +22,6 @@ __all__ = [
     "TransferFailedError",
     "Trunk",
     "TrunkState",
+    "capture",
     "server_context",
 ]

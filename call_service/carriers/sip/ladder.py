@@ -5,7 +5,7 @@ from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 
-from call_service.carriers.sip.flow import Flow
+from call_service.carriers.sip.flow import Address, Flow
 
 MAX_MESSAGES = 100
 MAX_MESSAGE_BYTES = 4 * 1024
@@ -15,12 +15,13 @@ _SECRETS = re.compile(r"(?im)^((?:Proxy-)?Authorization:).*$|(a=crypto:\d+ \S+ i
 
 @dataclass(frozen=True, slots=True)
 class LadderEntry:
-    """One message. `peer` is `host:port`; `text` has neither digests nor SRTP keys."""
+    """One message. `text` has neither digests nor SRTP keys."""
 
     at: datetime
     is_sent: bool
     transport: str
-    peer: str
+    local: Address
+    peer: Address
     text: str
 
 
@@ -38,7 +39,7 @@ class Ladder:
     def entries(self) -> list[LadderEntry]:
         """What was recorded, oldest first."""
         return [
-            LadderEntry(at, is_sent, flow.transport, f"{flow.peer.host}:{flow.peer.port}", _redacted(data))
+            LadderEntry(at, is_sent, flow.transport, flow.local, flow.peer, _redacted(data))
             for at, is_sent, flow, data in self._messages
         ]
 

@@ -20,12 +20,18 @@ class StreamFlow:
     """One connection. It reads until it is closed; a peer that does not read what we send is cut off."""
 
     def __init__(
-        self, reader: StreamReader, writer: StreamWriter, local: Address, receiver: Receiver, *, accepted: bool
+        self,
+        reader: StreamReader,
+        writer: StreamWriter,
+        receiver: Receiver,
+        *,
+        local: Address,
+        peer: Address,
+        accepted: bool,
     ) -> None:
         self.transport = "TLS" if writer.get_extra_info("ssl_object") else "TCP"
         self.local = local
-        host, port = writer.get_extra_info("peername")[:2]
-        self.peer = Address(host, port)
+        self.peer = peer
         self.is_accepted = accepted
         self._reader = reader
         self._writer = writer

@@ -6,6 +6,7 @@ import ssl
 from asyncio import StreamReader, StreamWriter
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import ip_address
 
 from call_service.carriers.sip.flow import Address, Flow
 from call_service.carriers.sip.resolver import Target
@@ -24,13 +25,18 @@ class TransportError(Exception):
 class Listener:
     """A socket to open. `transport` is "UDP", "TCP" or "TLS"; port 0 takes a free one.
 
-    `advertised` is the address peers are told when it differs from `host`: behind NAT, or bound to all interfaces.
+    `host` is an IP address. `advertised` is the one peers are told when it differs: behind NAT, or on all interfaces.
     """
 
     transport: str
     host: str
     port: int = 5060
     advertised: str | None = None
+
+    def __post_init__(self) -> None:
+        """Peers cannot answer to "all interfaces"."""
+        if self.advertised is None and ip_address(self.host).is_unspecified:
+            raise ValueError("a listener on all interfaces needs an advertised address")
 
 
 class Transports:
@@ -121,7 +127,7 @@ class Transports:
             reader, writer = await connect(target.address, context, target.name)
         own = writer.get_extra_info("sockname")
         local = self.local(target.transport, ipv6=":" in own[0]) or Address(own[0], own[1])
-        flow = StreamFlow(reader, writer, local, self._receiver, accepted=False)
+        flow = StreamFlow(reader, writer, self._receiver, local=local, peer=target.address, accepted=False)
         self._read(flow, lambda: self._disconnected(target))
         return flow
 
@@ -143,11 +149,14 @@ class Transports:
         self._servers[server] = (listener.transport, advertised)
 
     def _accept(self, reader: StreamReader, writer: StreamWriter, local: Address) -> None:
-        if self._accepted >= MAX_ACCEPTED or not self._may_connect(writer.get_extra_info("peername")[0]):
+        source = writer.get_extra_info("peername")  # None when it is gone again already
+        if not source or self._accepted >= MAX_ACCEPTED or not self._may_connect(source[0]):
             writer.transport.abort()
             return
         self._accepted += 1
-        self._read(StreamFlow(reader, writer, local, self._receiver, accepted=True), self._forget_accepted)
+        peer = Address(source[0], source[1])
+        flow = StreamFlow(reader, writer, self._receiver, local=local, peer=peer, accepted=True)
+        self._read(flow, self._forget_accepted)
 
     def _forget_accepted(self) -> None:
         self._accepted -= 1

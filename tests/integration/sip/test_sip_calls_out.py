@@ -2,13 +2,14 @@
 
 import asyncio
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from call_service.carriers.port import Answered, Cause, Ended, Ringing
-from call_service.carriers.sip import TransferFailedError
+from call_service.carriers.sip import TransferFailedError, capture
 from tests.integration.sip.conftest import MakePhone, trunk
-from tests.support.sip_peers import LOOPBACK, Sipp, dropping, free_port, relay
+from tests.support.sip_peers import LOOPBACK, Sipp, dropping, free_port, relay, running
 from tests.support.sweep import correlation, sweep
 
 SWEEP = sweep(2.0)
@@ -161,3 +162,19 @@ async def test_a_transfer_that_fails_leaves_the_call(make_phone: MakePhone, sipp
         assert failure.value.sip_code == 486
         assert call.events[-1] == Answered()
         await call.leg.hang_up()
+
+
+async def test_the_messages_of_a_call_can_be_opened_as_a_capture(
+    make_phone: MakePhone, sipp: Sipp, tmp_path: Path
+) -> None:
+    port = free_port()
+    phone = await make_phone(trunk(port))
+    async with sipp.run("uas_answer", port):
+        call = await phone.dial_answered()
+        await call.leg.hang_up()
+    (tmp_path / "call.pcap").write_bytes(capture(call.leg.ladder.entries))
+    command = ["tcpdump", "-n", "-A", "-r", str(tmp_path / "call.pcap")]
+    async with running(command, tmp_path / "tcpdump.log") as reader:
+        assert await reader.ends() == 0
+    for what in (f"127.0.0.1.{port}: UDP", "INVITE sip:", "SIP/2.0 180 Ringing", "ACK sip:", "BYE sip:"):
+        assert what in reader.output
