@@ -41,7 +41,7 @@ class Attempt:
         self._agent = agent
         self._credentials = credentials
         self._on_progress = on_progress
-        self._is_cancelled = False
+        self.is_cancelled = False
         self._acks: dict[str, tuple[Request, Flow] | None] = {}
         self._transaction = agent.transactions.request(request, flow, self._receive)
 
@@ -52,10 +52,10 @@ class Attempt:
 
     def cancel(self) -> None:
         """Give it up: CANCEL, at once or as soon as that is allowed (9.1)."""
-        if self._is_cancelled or self.final.done():
+        if self.is_cancelled:
             return
-        self._is_cancelled = True
-        if self.heard.done():
+        self.is_cancelled = True
+        if self.heard.done() and not self.final.done():
             self._send_cancel()
 
     def give_up_if_silent(self) -> None:
@@ -83,7 +83,7 @@ class Attempt:
             self._succeed(response)
         elif response.is_final:
             self._settle(response)
-        elif not self._is_cancelled:
+        elif not self.is_cancelled:
             self._on_progress(response)
         elif is_first:
             self._send_cancel()
@@ -101,7 +101,7 @@ class Attempt:
         if len(self._acks) >= MAX_FORKS:
             return
         self._acks[tag] = None
-        if self._is_cancelled or self.final.done():
+        if self.is_cancelled or self.final.done():
             self.decline(response)
             self._settle(NoResponse(self.request, 487))
         else:
@@ -153,7 +153,7 @@ async def invite(
         again = agent.answer_challenge(attempt.request, response, credentials)
         if response.status == 422:
             again = request_headers(DEFAULT_SECONDS, min_se(response))
-        if again is None:
+        if again is None or attempt.is_cancelled:
             break
         extra = (*(one for one in extra if one[0] not in {name for name, _ in again}), *again)
     return attempt, response

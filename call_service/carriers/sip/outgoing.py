@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
-from call_service.carriers.port import Cause
 from call_service.carriers.sip.agent import ABOUT_US, UserAgent
 from call_service.carriers.sip.attempt import Attempt, invite
 from call_service.carriers.sip.dialog import MAX_FORWARDS, Dialog
@@ -24,7 +23,7 @@ from call_service.carriers.sip.transports import TransportError
 
 # A host that has not even said 100 after four INVITEs (0, 0.5, 1.5, 3.5 s) is given up while there is another.
 SILENT_SECONDS = 4.0
-UNREACHABLE = 503
+UNREACHABLE, NOT_ACCEPTABLE = 503, 488
 FAIL_OVER = frozenset({408, UNREACHABLE})
 
 
@@ -115,21 +114,20 @@ class OutgoingCall:
     async def _try_all(self) -> int:
         status = UNREACHABLE
         for at, target in enumerate(self._plan.targets):
-            response = await self._try(target, is_last=at + 1 == len(self._plan.targets))
-            status = response.status if response else UNREACHABLE
+            status = await self._try(target, is_last=at + 1 == len(self._plan.targets))
             if self._is_over or status not in FAIL_OVER:
                 break
         return status
 
-    async def _try(self, target: Target, *, is_last: bool) -> Response | None:
-        """The final response of one host; None when it could not be asked."""
+    async def _try(self, target: Target, *, is_last: bool) -> int:
+        """The final status of one host."""
         try:
             flow = await self._agent.network.flow(target)
         except TransportError:
             self._agent.resolver.avoid(target.address)
-            return None
+            return UNREACHABLE
         if self._is_over:
-            return None
+            return UNREACHABLE
         attempt, response = await invite(
             self._agent,
             lambda extra: self._invite(flow, extra),
@@ -138,18 +136,20 @@ class OutgoingCall:
             on_attempt=lambda attempt: self._begin(attempt, target, is_last=is_last),
             on_progress=self._progress,
         )
-        self._conclude(attempt, response, target)
-        return response
+        return self._conclude(attempt, response, target)
 
-    def _conclude(self, attempt: Attempt, response: Response, target: Target) -> None:
+    def _conclude(self, attempt: Attempt, response: Response, target: Target) -> int:
         if response.status in FAIL_OVER:
             self._agent.resolver.avoid(target.address)
         if isinstance(response, NoResponse) and response.status == UNREACHABLE and target.transport == "UDP":
             self.in_doubt -= 1  # nobody listens there
-        if response.is_success and self._is_over:
+        if not response.is_success:
+            return response.status
+        if self._is_over or not self._has_agreed(response):
             attempt.decline(response)
-        elif response.is_success:
-            self._answered(attempt, response)
+            return NOT_ACCEPTABLE
+        self._answered(attempt, response)
+        return response.status
 
     def _begin(self, attempt: Attempt, target: Target, *, is_last: bool) -> None:
         self._attempt = attempt
@@ -192,15 +192,19 @@ class OutgoingCall:
         if self._is_over:
             return
         if response.body and response.status != 100:
-            self._hear_early(response)
+            self._has_agreed(response)
         if response.status == 180:
             self._observer.rings()
 
-    def _hear_early(self, response: Response) -> None:
+    def _has_agreed(self, response: Response) -> bool:
+        """Take the answer to our offer. Most peers repeat in the 2xx what they said in a 183; some just confirm it."""
+        if not response.body and self._negotiator.agreed:
+            return True
         try:
             self._negotiator.take_answer(response.body)
         except NotAcceptableError:
-            return  # the answer that counts is that of the 2xx
+            return False
+        return True
 
     def _answered(self, attempt: Attempt, response: Response) -> None:
         self._finish()
@@ -210,12 +214,6 @@ class OutgoingCall:
         session = self._observer.answered(dialog)
         self._agent.register(self._plan.call_id, self._from.tag, session, self._ladder)
         session.modifications.begin(response, as_client(response))
-        try:
-            # Most peers repeat in the 2xx what they said in a 183; a 2xx without one confirms that.
-            if response.body or self._negotiator.agreed is None:
-                self._negotiator.take_answer(response.body)
-        except NotAcceptableError:
-            session.hang_up(Cause.CARRIER_REJECTED)
 
     def _ring_out(self) -> None:
         if not self._is_over:

@@ -335,3 +335,43 @@ async def test_whose_numbers_a_call_is_about(
     (call,) = us.invites
     assert (call.from_, call.to) == numbers
     call.reject(486)
+
+
+@pytest.mark.parametrize("body", [b"", b"nonsense", SDP.replace(b"AVP 0 101", b"AVP 18")])
+async def test_an_answer_without_common_audio_is_hung_up_and_never_told(world: World, us: Party, body: bytes) -> None:
+    peer = Script(world)
+    _, events = us.dial()
+    await world.time.advance(10)
+    peer.respond(peer.request("INVITE"), 200, body=body)
+    await world.time.advance(10)
+    assert peer.methods() == ["INVITE", "ACK", "BYE"]
+    assert events == [Ended(Cause.CARRIER_REJECTED, 488)]
+    peer.respond(peer.request("BYE"), 200)
+
+
+async def test_who_hung_up_is_not_dialled_again_with_credentials(world: World, us: Party) -> None:
+    peer = Script(world)
+    leg, _ = us.dial()
+    await world.time.advance(10)
+    invite = peer.request("INVITE")
+    peer.respond(invite, 180)
+    await world.time.advance(10)
+    await leg.hang_up()
+    peer.respond(invite, 422, headers=(("Min-SE", "3600"),))
+    await world.time.advance(10)
+    assert peer.methods().count("INVITE") == 1
+    peer.respond(peer.request("CANCEL"), 481)
+
+
+async def test_a_longer_session_is_agreed_to(world: World, us: Party) -> None:
+    peer = Script(world)
+    leg, events = us.dial()
+    await world.time.advance(10)
+    peer.respond(peer.request("INVITE"), 422, headers=(("Min-SE", "3600"),))
+    await world.time.advance(10)
+    second = peer.request("INVITE")
+    assert (second.get("Session-Expires"), second.get("Min-SE"), second.cseq) == ("3600", "3600", 2)
+    peer.respond(second, 486)
+    await world.time.advance(10)
+    assert events == [Ended(Cause.BUSY, 486)]
+    assert leg.has_ended
