@@ -98,7 +98,7 @@ class SipCarrier:
         """Open the sockets, look up and register the trunks.
 
         Raises:
-            OSError: a port is taken, or a CA file cannot be read.
+            OSError: a port is taken, or an address is not ours.
         """
         await self._transports.open(self._listeners)
         await self._open_lines(self._lines)
