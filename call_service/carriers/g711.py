@@ -39,3 +39,18 @@ def scale(pcm: bytes, factor: float) -> bytes:
 def mix(one: bytes, other: bytes) -> bytes:
     """The clipped sum of two equally long pieces."""
     return audioop.add(one, other, SAMPLE_BYTES)
+
+
+def encode_alaw(pcm: bytes) -> bytes:
+    """One A-law byte a sample (ITU-T G.711)."""
+    return audioop.lin2alaw(pcm, SAMPLE_BYTES)
+
+
+def decode_alaw(alaw: bytes) -> bytes:
+    """Two bytes of PCM for each A-law byte."""
+    return audioop.alaw2lin(alaw, SAMPLE_BYTES)
+
+
+def best_fit(pcm: bytes, pattern: bytes) -> int:
+    """The sample at which `pattern`, the shorter one, resembles `pcm` most."""
+    return audioop.findfit(pcm, pattern)[0]

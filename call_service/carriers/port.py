@@ -68,6 +68,7 @@ class Cause:
     DECLINED = "declined"
     INVALID_NUMBER = "invalid_number"
     MEDIA_LOST = "media_lost"
+    CARRIER_REJECTED = "carrier_rejected"
 
 
 LegEvent = Ringing | Answered | DtmfReceived | MachineDetected | Ended

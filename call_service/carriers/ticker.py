@@ -116,5 +116,11 @@ class Ticker:
                 member.tick()
             except Exception:
                 log.exception("ticker.member_failed")
-                self.remove(member)
-                member.fail()
+                self._give_up(member)
+
+    def _give_up(self, member: Ticking) -> None:
+        self.remove(member)
+        try:
+            member.fail()
+        except Exception:
+            log.exception("ticker.member_failed_to_end")

@@ -1,6 +1,8 @@
 """What every carrier promises, whatever network is behind it."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
@@ -22,6 +24,7 @@ from call_service.carriers.port import (
 from call_service.carriers.simulated import ScriptBook, SimulatedCarrier
 from call_service.carriers.testing import LOUD_FRAME, TwinSpeech, VirtualTime
 from call_service.carriers.ticker import Ticker
+from tests.support.sip_callees import BUSY, NEVER_ANSWERS, TALKS, sip_with_callees
 
 LIMIT_MS = 10_000
 SECOND = LOUD_FRAME * 50
@@ -56,8 +59,8 @@ class Rig:
         raise AssertionError("the condition did not come true")
 
 
-@pytest.fixture(params=["simulated"])
-async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+@asynccontextmanager
+async def _simulated() -> AsyncIterator[Rig]:
     time, speech = VirtualTime(), TwinSpeech()
     carrier = SimulatedCarrier(
         ticker=Ticker(time),
@@ -71,6 +74,18 @@ async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
     await carrier.close()
     await time.advance(20)
     assert time.pending == 0
+
+
+@asynccontextmanager
+async def _sip() -> AsyncIterator[Rig]:
+    async with sip_with_callees() as carrier:
+        yield Rig(carrier, TALKS, BUSY, NEVER_ANSWERS, lambda ms: asyncio.sleep(ms / 1000))
+
+
+@pytest.fixture(params=[_simulated, _sip])
+async def rig(request: pytest.FixtureRequest) -> AsyncIterator[Rig]:
+    async with request.param() as rig:
+        yield rig
 
 
 async def test_an_answered_call_rings_first(rig: Rig) -> None:

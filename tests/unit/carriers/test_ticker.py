@@ -114,3 +114,16 @@ async def test_a_member_removed_by_another_is_not_ticked_any_more(time: VirtualT
     ticker.add(victim)
     await time.advance(40)
     assert victim.at_ms == []
+
+
+async def test_a_member_that_cannot_even_end_does_not_stop_the_clock(time: VirtualTime, ticker: Ticker) -> None:
+    class Hopeless(Member):
+        def fail(self) -> None:
+            raise RuntimeError("nor can it end")
+
+    good = Member(time)
+    ticker.add(Hopeless(time, fails_at=1))
+    ticker.add(good)
+    await time.advance(80)
+    assert len(good.at_ms) == 4
+    assert ticker.members == 1

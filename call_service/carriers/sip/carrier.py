@@ -1,0 +1,243 @@
+"""The `sip` carrier: calls over SIP trunks."""
+
+import asyncio
+import secrets
+import ssl
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from random import Random, SystemRandom
+
+import structlog
+
+from call_service.carriers.port import CarrierRejectedError, DialRequest, OutcomeUnknownError
+from call_service.carriers.rtp import PortsExhaustedError, RtpEngine
+from call_service.carriers.sip.agent import CONTACT_USER, UserAgent
+from call_service.carriers.sip.digest import Challenger
+from call_service.carriers.sip.following import Follower, referred_call
+from call_service.carriers.sip.front_desk import FrontDesk
+from call_service.carriers.sip.incoming import IncomingCall
+from call_service.carriers.sip.ladder import Ladder
+from call_service.carriers.sip.leg import CANCELLED, SipLeg
+from call_service.carriers.sip.line import TrunkLine, TrunkState
+from call_service.carriers.sip.media import Negotiator
+from call_service.carriers.sip.outgoing import CallPlan, OutgoingCall
+from call_service.carriers.sip.refer import Referral
+from call_service.carriers.sip.resolver import DnsLookup, Lookup, Resolver
+from call_service.carriers.sip.server_transactions import InviteServer
+from call_service.carriers.sip.syntax import SipSyntaxError, SipUri
+from call_service.carriers.sip.timers import Timers
+from call_service.carriers.sip.tls import ClientContexts
+from call_service.carriers.sip.transports import Listener, Transports
+from call_service.carriers.sip.trunk import Trunk
+from shared.clock import Clock, SystemClock
+
+log = structlog.get_logger()
+
+MAX_REMEMBERED_CALLS = 10_000
+FIRST_ANSWER_SECONDS = 12.0
+FOLLOW_SECONDS = 60.0
+GOODBYE_SECONDS = 3.0
+TOKEN_BYTES = 10
+SECRET_BYTES = 32
+
+
+class SipCarrier:
+    """A `Carrier` over `trunks`. Calls that come in are given to `on_invite`; without it they are refused with 480.
+
+    `rtp` carries the audio of IPv4 peers, `rtp_ipv6` that of others. `open` it before use.
+    """
+
+    name = "sip"
+
+    def __init__(
+        self,
+        trunks: Iterable[Trunk],
+        rtp: RtpEngine,
+        listeners: tuple[Listener, ...],
+        *,
+        rtp_ipv6: RtpEngine | None = None,
+        server_tls: ssl.SSLContext | None = None,
+        on_invite: Callable[[IncomingCall], None] | None = None,
+        timers: Timers | None = None,
+        lookup: Lookup | None = None,
+        clock: Clock | None = None,
+        random: Random | None = None,
+    ) -> None:
+        self.on_invite = on_invite
+        self._rtp = rtp
+        self._rtp_ipv6 = rtp_ipv6
+        self._listeners = listeners
+        self._random = random or SystemRandom()
+        timers = timers or Timers()
+        resolver = Resolver(lookup or DnsLookup(), self._random, timers.now)
+        self._agent = UserAgent(timers, resolver, clock or SystemClock(), _token, self._random)
+        challenger = Challenger(CONTACT_USER, secrets.token_bytes(SECRET_BYTES), time.time)
+        self._desk = self._agent.desk = FrontDesk(self._agent, challenger, lambda: self._lines, self._take_invite)
+        self._contexts = ClientContexts()
+        self._transports = self._agent.network = Transports(
+            self._agent, client_tls=self._contexts, server_tls=server_tls, may_connect=self._desk.may_connect
+        )
+        self._lines = [TrunkLine(self._agent, trunk) for trunk in trunks]
+        self._legs: set[SipLeg] = set()
+        self._incoming: set[IncomingCall] = set()
+        self._dialled: deque[str] = deque(maxlen=MAX_REMEMBERED_CALLS)
+        self._is_closing = False
+
+    @property
+    def states(self) -> dict[str, TrunkState]:
+        """How each trunk does, by name."""
+        return {line.trunk.name: line.state for line in self._lines}
+
+    def address(self, transport: str, *, ipv6: bool = False) -> tuple[str, int] | None:
+        """Where peers reach us by "UDP", "TCP" or "TLS"; None when nothing listens."""
+        return self._transports.local(transport, ipv6=ipv6)
+
+    async def open(self) -> None:
+        """Open the sockets, look up and register the trunks.
+
+        Raises:
+            OSError: a port is taken, or an address is not ours.
+        """
+        await self._transports.open(self._listeners)
+        await self._open_lines(self._lines)
+
+    async def use(self, trunks: Iterable[Trunk]) -> None:
+        """Replace the trunks. Unchanged ones go on; calls of those that are gone go on until they end."""
+        wanted = tuple(trunks)
+        kept = {line.trunk: line for line in self._lines if line.trunk in wanted}
+        gone = [line for line in self._lines if line.trunk not in wanted]
+        new = {trunk: TrunkLine(self._agent, trunk) for trunk in wanted if trunk not in kept}
+        self._lines = [kept.get(trunk) or new[trunk] for trunk in wanted]
+        await asyncio.gather(*(line.close() for line in gone))
+        await self._open_lines(new.values())
+
+    async def place(self, request: DialRequest) -> SipLeg:
+        """As the port says: returns with the first response of the trunk, whatever it is."""
+        line = self._line_for(request.from_)
+        await line.turn()
+        targets = line.targets
+        if not targets or self._is_closing:
+            raise CarrierRejectedError("carrier_unreachable", detail="The trunk's name does not resolve.")
+        try:
+            leg = self._make_leg(line, Ladder(), ipv6=":" in targets[0].address.host)
+        except PortsExhaustedError as error:
+            raise CarrierRejectedError("carrier_unreachable", detail="No media port is free.") from error
+        plan = CallPlan(
+            f"{request.call_id}.{_token()}",
+            str(line.trunk.uri(request.to)),
+            str(SipUri(line.trunk.host, request.from_)),
+            targets,
+            line.trunk.credentials,
+            request.ring_timeout.total_seconds(),
+        )
+        self._dialled.append(request.call_id)
+        leg.pending = call = OutgoingCall(self._agent, plan, leg.negotiator, leg.ladder, leg)
+        try:
+            is_accepted = await call.accepted(FIRST_ANSWER_SECONDS)
+        except asyncio.CancelledError:
+            leg.end(CANCELLED)
+            raise
+        if is_accepted:
+            return leg
+        leg.end(CANCELLED)
+        if call.in_doubt:
+            raise OutcomeUnknownError
+        self._dialled.remove(request.call_id)
+        raise CarrierRejectedError("carrier_unreachable", detail=line.state.last_error)
+
+    async def find(self, call_id: str) -> bool | None:
+        """True for calls dialled here; None for others: another process may have dialled them."""
+        return True if call_id in self._dialled else None
+
+    async def close(self) -> None:
+        """Refuse what rings, hang up what talks, take registrations back, close the sockets."""
+        self._is_closing = True
+        for incoming in tuple(self._incoming):
+            incoming.reject(503)
+        for leg in tuple(self._legs):
+            await leg.hang_up()
+        await self._agent.settle(GOODBYE_SECONDS)
+        await asyncio.gather(*(line.close() for line in self._lines))
+        self._agent.transactions.close()
+        await self._transports.close()
+
+    async def _open_lines(self, lines: Iterable[TrunkLine]) -> None:
+        await asyncio.to_thread(self._contexts.use, [line.trunk for line in self._lines])
+        await asyncio.gather(*(line.open() for line in lines))
+
+    def _line_for(self, caller_id: str) -> TrunkLine:
+        """The trunk this number belongs to, else the first that takes any."""
+        named = (line for line in self._lines if caller_id in line.trunk.caller_ids)
+        open_to_all = (line for line in self._lines if not line.trunk.caller_ids)
+        line = next(named, None) or next(open_to_all, None)
+        if line is None:
+            raise CarrierRejectedError("carrier_rejected", detail="No trunk has the number that calls.")
+        return line
+
+    def _make_leg(self, line: TrunkLine, ladder: Ladder, *, ipv6: bool) -> SipLeg:
+        rtp = self._rtp_ipv6 if ipv6 and self._rtp_ipv6 else self._rtp
+        media = rtp.allocate()
+        negotiator = Negotiator(media, rtp.advertised_address, line.trunk.srtp, self._random.getrandbits(31))
+        leg = SipLeg(
+            self._agent,
+            media,
+            negotiator,
+            line.trunk.credentials,
+            ladder,
+            on_end=partial(self._forget, line),
+            follow=partial(self._follow, line, rtp.advertised_address),
+        )
+        line.calls += 1
+        self._legs.add(leg)
+        return leg
+
+    def _forget(self, line: TrunkLine, leg: SipLeg) -> None:
+        line.calls -= 1
+        self._legs.discard(leg)
+
+    def _take_invite(self, line: TrunkLine, transaction: InviteServer) -> None:
+        line.calls += 1
+        call = IncomingCall(
+            self._agent, transaction, line.trunk.name, partial(self._make_leg, line), partial(self._decided, line)
+        )
+        self._incoming.add(call)
+        if self._is_closing or self.on_invite is None:
+            call.reject(503 if self._is_closing else 480)
+            return
+        try:
+            self.on_invite(call)
+        except Exception:
+            log.exception("sip.invite_failed")
+            call.reject(500)
+
+    def _decided(self, line: TrunkLine, call: IncomingCall) -> None:
+        line.calls -= 1
+        self._incoming.discard(call)
+
+    def _follow(self, line: TrunkLine, media_host: str, leg: SipLeg, referral: Referral) -> bool:
+        """Call who we are referred to, by the same trunk only: nobody makes us call foreign hosts."""
+        if not line.trunk.accepts_refer or leg.session is None:
+            return False
+        try:
+            uri, headers = referred_call(referral.target)
+        except SipSyntaxError:
+            return False
+        negotiator = Negotiator(leg.media, media_host, line.trunk.srtp, self._random.getrandbits(31))
+        plan = CallPlan(
+            _token(),
+            uri,
+            leg.session.dialog.local.uri,
+            line.targets,
+            line.trunk.credentials,
+            FOLLOW_SECONDS,
+            headers,
+        )
+        follower = Follower(leg, negotiator, referral)
+        leg.pending = OutgoingCall(self._agent, plan, negotiator, leg.ladder, follower)
+        return True
+
+
+def _token() -> str:
+    return secrets.token_hex(TOKEN_BYTES)

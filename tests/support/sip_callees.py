@@ -1,0 +1,49 @@
+"""Two of our own user agents on loopback: one dials, the other is every callee a carrier's contract speaks of."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from call_service.carriers.rtp import RtpEngine
+from call_service.carriers.sip import IncomingCall, Listener, SipCarrier, Trunk
+from call_service.carriers.testing import LOUD_FRAME
+from call_service.carriers.ticker import Ticker
+
+TALKS, BUSY, NEVER_ANSWERS = "+12025550100", "+12025550101", "+12025550102"
+LOOPBACK = "127.0.0.1"
+SPEECH = LOUD_FRAME * 500
+LISTENER = (Listener("UDP", LOOPBACK, 0),)
+
+
+def _callee(call: IncomingCall) -> None:
+    if call.to == BUSY:
+        call.reject(486)
+        return
+    call.ring()
+    if call.to == TALKS:
+        asyncio.get_running_loop().call_later(0.05, _pick_up, call)
+
+
+def _pick_up(call: IncomingCall) -> None:
+    if call.is_open:
+        call.answer().play(SPEECH)
+
+
+def _carrier(start: int, port: int, on_invite: Callable[[IncomingCall], None] | None) -> SipCarrier:
+    rtp = RtpEngine(range(start, start + 20), LOOPBACK, LOOPBACK, Ticker())
+    trunk = Trunk(name="other", host=LOOPBACK, port=port, pings_every=None)
+    return SipCarrier([trunk], rtp, LISTENER, on_invite=on_invite)
+
+
+@asynccontextmanager
+async def sip_with_callees() -> AsyncIterator[SipCarrier]:
+    """A `SipCarrier` that reaches `TALKS`, `BUSY` and `NEVER_ANSWERS`."""
+    callees = _carrier(20_000, 9, _callee)
+    await callees.open()
+    address = callees.address("UDP")
+    assert address
+    carrier = _carrier(20_100, address[1], None)
+    await carrier.open()
+    yield carrier
+    await carrier.close()
+    await callees.close()
