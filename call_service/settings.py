@@ -1,10 +1,11 @@
 """Settings of call_service: its API process and its workers."""
 
 from decimal import Decimal
+from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, HttpUrl, SecretStr
+from pydantic import Field, HttpUrl, IPvAnyAddress, SecretStr
 
 from call_service.llm import LlmSettings
 from shared.settings import ServiceSettings
@@ -40,6 +41,20 @@ class WorkerSettings(CallSettings):
     drain_seconds: int = Field(3600, ge=0, description="How long live calls may go on after SIGTERM.")
     worker_max_calls: int = Field(40, ge=1, le=1000, description="Calls that one worker holds at once.")
     ring_timeout_seconds: int = Field(45, ge=5, le=120, description="How long the callee's phone rings.")
+    carrier: Literal["simulated", "sip"] = Field("simulated", description="The telephone network.")
+    sip_trunks_file: Path | None = Field(
+        None, description="JSON list of SIP trunks, as docs/sip.md has it; required with CARRIER=sip."
+    )
+    sip_address: IPvAnyAddress = Field(
+        IPv4Address("127.0.0.1"),
+        description="Address of SIP (UDP and TCP) and RTP; that of the interface to the trunks.",
+    )
+    sip_advertised_address: IPvAnyAddress | None = Field(
+        None, description="The address trunks are told, where it differs: behind NAT."
+    )
+    sip_port: int = Field(5060, ge=0, le=65535, description="Port of SIP; 0 takes a free one.")
+    rtp_first_port: int = Field(20_000, ge=1024, le=65534, description="First port of RTP; a call takes two.")
+    rtp_last_port: int = Field(20_999, ge=1025, le=65535, description="Last port of RTP.")
     simulated_scripts_dir: Path | None = Field(
         None, description="Scripts of simulated callees by number, e.g. `+12025550120.json`."
     )

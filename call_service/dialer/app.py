@@ -1,6 +1,5 @@
 """The worker process of call_service: carrier, speech engines, brain and the claim loop, with health and metrics."""
 
-import random
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -8,9 +7,8 @@ from aiohttp import web
 
 from call_service.batches.dialing import BatchDialer
 from call_service.calls.wrap_up import Analyzer, WrapUp
+from call_service.carriers.opening import open_carrier
 from call_service.carriers.port import Carrier
-from call_service.carriers.simulated import ScriptBook, SimulatedCarrier
-from call_service.carriers.ticker import Ticker
 from call_service.dialer.runner import Tools
 from call_service.dialer.worker import Worker
 from call_service.llm import LlmClient
@@ -23,8 +21,6 @@ from call_service.voice.ports import Brain
 from shared.background import running
 from shared.http import DRAIN_HOOKS, new_app
 from shared.resources import DATABASE, database
-
-CALLEE_VOICE = "heart-brisk"
 
 ENGINES = web.AppKey("engines", Engines)
 CARRIER = web.AppKey("carrier", Carrier)
@@ -42,18 +38,8 @@ def build_app(settings: WorkerSettings) -> web.Application:
         app[ENGINES].close()
 
     async def carrier(app: web.Application) -> AsyncIterator[None]:
-        loaded = app[ENGINES]
-        own_scripts = [settings.simulated_scripts_dir] if settings.simulated_scripts_dir else []
-        app[CARRIER] = SimulatedCarrier(
-            ticker=Ticker(),
-            synthesizer=loaded.synthesizer,
-            recognizer=loaded.recognizer,
-            book=ScriptBook.load(*own_scripts),
-            random=random.Random(),  # noqa: S311 - it shapes the noise on the line
-            voice_id=CALLEE_VOICE,
-        )
-        yield
-        await app[CARRIER].close()
+        async with open_carrier(settings, app[ENGINES]) as app[CARRIER]:
+            yield
 
     async def brain(app: web.Application) -> AsyncIterator[None]:
         found = llm_settings(settings)
