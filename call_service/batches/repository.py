@@ -53,6 +53,9 @@ async def copy_contacts(tx: Tx, chunks: AsyncIterable[bytes]) -> None:
 
 async def reject_repeated(tx: Tx, batch_id: str, sample: int) -> tuple[int, list[tuple[int, str, str]]]:
     """Reject contacts whose number an earlier line has; how many, and `sample` of them as (line, number, reason)."""
+    # The planner has no statistics about rows of this transaction, takes them for one, and may loop over all pairs:
+    # measured 188 s for 30 000 rows, and 0.8 s for a million this way.
+    await tx.execute("SET LOCAL enable_nestloop = off")
     rows = await tx.fetch(
         """WITH known AS (
                 SELECT line, min(line) OVER (PARTITION BY number) AS first
@@ -67,7 +70,13 @@ async def reject_repeated(tx: Tx, batch_id: str, sample: int) -> tuple[int, list
         sample,
         timeout=COPY_TIMEOUT_SECONDS,
     )
+    await tx.execute("SET LOCAL enable_nestloop = on")
     return (rows[0]["total"] if rows else 0), [(row["line"], row["number"], row["reason"]) for row in rows]
+
+
+async def renew_statistics(tx: Tx) -> None:
+    """So that the first claims of a large batch are planned for its size."""
+    await tx.execute("ANALYZE batch_contacts", timeout=COPY_TIMEOUT_SECONDS)
 
 
 async def insert(tx: Tx, batch: Mapping[str, Any], lanes: Mapping[str, Interval]) -> Batch:

@@ -29,6 +29,7 @@ from shared.ids import new_id
 from shared.pagination import Cursors, PageQuery, page_of
 
 MAX_UPLOADS = 4
+LARGE_ROWS = 10_000
 MAX_DECISIONS = 100
 ALWAYS = datetime(9999, 1, 1, tzinfo=UTC)
 
@@ -65,6 +66,8 @@ class Batches:
         judge, tally, batch_id = Judge(required_variables(prepared.agent), form.window, start), Tally(), new_id()
         to = Destination(batch_id, tenant, start)
         await repository.copy_contacts(tx, judged_lines(form.file, judge, tally, to, self.max_rows))
+        if tally.total >= LARGE_ROWS:
+            await repository.renew_statistics(tx)
         tally.reject(*await repository.reject_repeated(tx, batch_id, MAX_LISTED))
         status = BatchStatus.SCHEDULED if start > now else BatchStatus.RUNNING
         lanes = judge.lanes if form.window else {ANY_TIME: Interval(start, ALWAYS)}

@@ -51,6 +51,16 @@ async def test_memory_does_not_grow_with_the_file(
     assert grown < rows * KEPT_ROW_BYTES / MEGABYTE / 2
 
 
+async def test_a_later_batch_is_planned_for_its_size(
+    calls_url: str, projects: FakeProjects, db: Database, tmp_path: Path
+) -> None:
+    """With statistics about earlier batches only, finding repeated numbers once took time by the square of the rows."""
+    async with call_api(calls_url, projects.url, tmp_path) as process:
+        for rows in (30_000, 9_999, 30_000):  # with and without statistics of its own
+            batch = await send(process, projects, csv_of(rows) + csv_of(100)[7:], "people.csv")
+            assert (batch["total"], batch["accepted"]) == (rows + 100, rows)
+
+
 async def test_a_hundred_thousand_contacts_begin_at_once(
     calls_url: str, projects: FakeProjects, db: Database, tmp_path: Path
 ) -> None:
