@@ -10,12 +10,21 @@ from typing import Any, TypeVar
 import asyncpg
 import hypothesis
 import pytest
+import structlog
 
 from deploy.local.databases import dsn_for
 from deploy.local.postgres import start_postgres
 from deploy.local.rabbitmq import start_rabbitmq
 from deploy.local.unit import Running
 
+# Rich tracebacks with all locals take seconds to draw and block the loop meanwhile.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback),
+    ]
+)
 # A test machine is shared and has a time limit for each test; an example has none of its own.
 hypothesis.settings.register_profile("no deadline", deadline=None)
 hypothesis.settings.load_profile("no deadline")

@@ -125,7 +125,7 @@ async def test_audio_arrives_in_frames_also_while_the_callee_is_silent(rig: Rig)
     leg, _ = await rig.answered()
     frames = list[bytes]()
     leg.on_audio(frames.append)
-    await rig.until(lambda: len(frames) == 100)
+    await rig.until(lambda: len(frames) >= 100)
     assert {len(frame) for frame in frames} == {FRAME_BYTES}
     assert max(g711.rms(frame) for frame in frames) > 500
 

@@ -112,7 +112,8 @@ async def test_a_replay_gives_them_to_their_own_queue_once(bus: AmqpBus, run: Ru
 
 async def test_what_fails_again_dies_again_and_the_replay_ends(bus: AmqpBus, run: Runner, consumer: Consumer) -> None:
     await died(bus, run, 2)
-    assert (await run("replay", QUEUE)).output == "2 replayed.\n"
+    # The consumer fails in this very process meanwhile: what it logs is caught as well.
+    assert "2 replayed." in (await run("replay", QUEUE)).output.splitlines()
 
     async def are_dead() -> bool:
         return await run.dead() == 2
