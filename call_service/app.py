@@ -28,6 +28,7 @@ from call_service.owner import owner_name
 from call_service.projects import HttpProjectDirectory
 from call_service.recordings import RecordingStore
 from call_service.settings import CallApiSettings, llm_settings
+from call_service.usage.routes import router as usage_router
 from shared.background import running
 from shared.bus import EventBus
 from shared.clock import SystemClock
@@ -38,7 +39,7 @@ from shared.pagination import Cursors
 from shared.resources import DATABASE, database, idempotency, outbox_relay
 
 SERVICE = "call_service"
-ROUTERS = (calls_router, events_router, batches_router)
+ROUTERS = (calls_router, events_router, batches_router, usage_router)
 
 
 def build_app(settings: CallApiSettings, bus: EventBus | None = None) -> web.Application:

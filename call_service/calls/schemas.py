@@ -206,6 +206,10 @@ class TranscriptAnswer(BaseModel):
     transcript: list[TurnObject]
 
 
+# Far enough from the ends of the calendar to reckon with.
+Day = Annotated[date, Field(ge=date(2000, 1, 1), le=date(2999, 12, 31))]
+
+
 class HistoryQuery(BaseModel):
     """Filters of the history. Dates are UTC days; `Before` includes the day, `After` starts with it."""
 
@@ -215,12 +219,12 @@ class HistoryQuery(BaseModel):
     to: E164 | None = None
     from_: E164 | None = Field(None, alias="from")
     status: list[Status] = Field(default_factory=list)
-    start_time: date | None = Field(None, alias="startTime")
-    start_time_before: date | None = Field(None, alias="startTimeBefore")
-    start_time_after: date | None = Field(None, alias="startTimeAfter")
-    end_time: date | None = Field(None, alias="endTime")
-    end_time_before: date | None = Field(None, alias="endTimeBefore")
-    end_time_after: date | None = Field(None, alias="endTimeAfter")
+    start_time: Day | None = Field(None, alias="startTime")
+    start_time_before: Day | None = Field(None, alias="startTimeBefore")
+    start_time_after: Day | None = Field(None, alias="startTimeAfter")
+    end_time: Day | None = Field(None, alias="endTime")
+    end_time_before: Day | None = Field(None, alias="endTimeBefore")
+    end_time_after: Day | None = Field(None, alias="endTimeAfter")
 
     @property
     def created(self) -> tuple[datetime | None, datetime | None]:

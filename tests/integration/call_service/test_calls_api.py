@@ -304,6 +304,7 @@ async def test_history_pages_and_filters(customer: Customer, projects: FakeProje
         ("projectId=x&pageSize=ten", "pageSize"),
         ("projectId=x&status=ringing&status=dead", "status.1"),
         ("projectId=x&startTime=yesterday", "startTime"),
+        ("projectId=x&startTime=9999-12-31", "startTime"),
         ("projectId=x&to=123", "to"),
     ],
 )

@@ -1,0 +1,1 @@
+"""What was used: calls, answered seconds and cost by day and project."""
