@@ -40,7 +40,7 @@ class WorkerSettings(CallSettings):
 
     drain_seconds: int = Field(3600, ge=0, description="How long live calls may go on after SIGTERM.")
     worker_max_calls: int = Field(
-        20, ge=1, le=1000, description="Calls that one worker holds at once; 20 is what two cores speak locally."
+        40, ge=1, le=1000, description="Calls that one worker holds at once; 40 is what two free cores speak locally."
     )
     ring_timeout_seconds: int = Field(45, ge=5, le=120, description="How long the callee's phone rings.")
     carrier: Literal["simulated", "sip"] = Field("simulated", description="The telephone network.")
