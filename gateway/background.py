@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import structlog
 
+from shared.background import running
 from shared.backoff import backoff_seconds
 
 log = structlog.get_logger(__name__)
@@ -14,12 +15,8 @@ log = structlog.get_logger(__name__)
 @asynccontextmanager
 async def repeating(work: Callable[[], Awaitable[bool]], seconds: float) -> AsyncIterator[None]:
     """Inside the block `work` runs every so often; sooner, with a back-off, while it says that it failed."""
-    task = asyncio.create_task(_repeat(work, seconds))
-    try:
+    async with running(_repeat(work, seconds), "repeated work"):
         yield
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
 
 
 async def _repeat(work: Callable[[], Awaitable[bool]], seconds: float) -> None:

@@ -60,7 +60,6 @@ _BY_CAUSE = {
     "invalid_number": Outcome(Status.FAILED, "invalid_number", "tenant"),
     "callee_hung_up": Outcome(Status.COMPLETED, "callee_hung_up"),
     "media_lost": Outcome(Status.FAILED, "media_lost", "carrier"),
-    "worker_drained": Outcome(Status.FAILED, "worker_lost", "platform"),
 }
 
 
