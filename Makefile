@@ -29,7 +29,7 @@ logs: ## show its logs as they are written (NAME=gateway)
 
 test: ## run all tests, fast ones first (ARGS="-k name")
 	$(INSTALL) dev
-	@$(PYTHON_IN) -m pytest $(TESTS) $(ARGS)
+	@$(PYTHON_IN) -m pytest -n 3 --dist loadfile $(TESTS) $(ARGS)
 
 lint: ## ruff, mypy and the import contracts
 	$(INSTALL) dev
