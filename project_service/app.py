@@ -17,6 +17,10 @@ from project_service.projects import events as project_events
 from project_service.projects.routes import PROJECTS
 from project_service.projects.routes import router as projects_router
 from project_service.projects.service import Projects
+from project_service.provider_keys.routes import PROVIDER_KEYS
+from project_service.provider_keys.routes import router as provider_keys_router
+from project_service.provider_keys.service import ProviderKeys
+from project_service.provider_keys.trying import KeyTrier
 from project_service.settings import ProjectSettings, WebhookSettings
 from project_service.voices.routes import VOICES
 from project_service.voices.routes import router as voices_router
@@ -28,9 +32,10 @@ from project_service.webhooks.events import BINDINGS, QUEUE, on_call_event
 from project_service.webhooks.routes import WEBHOOKS
 from project_service.webhooks.routes import router as webhooks_router
 from project_service.webhooks.service import Webhooks
-from shared.background import running
+from shared.background import kept_running, running
 from shared.bus import EventBus
 from shared.clock import SystemClock
+from shared.health import HEALTH
 from shared.http import DRAIN_HOOKS, new_app
 from shared.http_client import GuardedClient
 from shared.inbox import Consumer
@@ -42,8 +47,9 @@ from shared.secret_box import SecretBox
 SERVICE = "project_service"
 WORKER = "project_webhooks"
 WEBHOOK_SECRETS = "project:webhook-secrets"
+PROVIDER_SECRETS = "project:provider-keys"
 EVENT_TYPES = (*project_events.TYPES, *agent_events.TYPES, *phone_number_events.TYPES, *webhook_events.TYPES)
-ROUTERS = (projects_router, agents_router, voices_router, phone_numbers_router, webhooks_router)
+ROUTERS = (projects_router, agents_router, voices_router, phone_numbers_router, webhooks_router, provider_keys_router)
 
 
 def _services(settings: ProjectSettings, secrets: SecretBox) -> CleanupContext:
@@ -59,6 +65,22 @@ def _services(settings: ProjectSettings, secrets: SecretBox) -> CleanupContext:
         app[PHONE_NUMBERS] = PhoneNumbers(db, Cursors(cursor_secret, "phone-numbers"))
         app[VOICES] = Voices(str(settings.public_url), settings.previews_dir)
         yield
+
+    return context
+
+
+def _provider_keys(settings: ProjectSettings) -> CleanupContext:
+    async def context(app: web.Application) -> AsyncIterator[None]:
+        trier = KeyTrier(allow_private=settings.provider_allow_private)
+        app[PROVIDER_KEYS] = ProviderKeys(
+            app[DATABASE],
+            SecretBox(settings.encryption_key.get_secret_value(), PROVIDER_SECRETS),
+            trier,
+            settings.provider_base_urls,
+            settings.provider_allow_private,
+        )
+        yield
+        await trier.close()
 
     return context
 
@@ -80,7 +102,8 @@ def _deliverer(settings: WebhookSettings, secrets: SecretBox) -> CleanupContext:
             )
             app[DRAIN_HOOKS].append(deliverer.drain)
             pruning = prune_forever(app[DATABASE], queue.PRUNE, timedelta(days=settings.webhook_log_days))
-            async with running(deliverer.run(), "webhook deliveries"), running(pruning, "pruning webhook log"):
+            delivering = kept_running(deliverer.run, "webhook deliveries", app[HEALTH])
+            async with delivering, running(pruning, "pruning webhook log"):
                 yield
             await deliverer.close()
 
@@ -103,6 +126,7 @@ def build_app(settings: ProjectSettings, bus: EventBus | None = None) -> web.App
             database(settings, settings.database_schema),
             idempotency(settings.encryption_key.get_secret_value(), "project:idempotency"),
             _services(settings, secrets),
+            _provider_keys(settings),
             outbox_relay(settings, bus),
         ]
     )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from pydantic import Field, HttpUrl, SecretStr
 
+from shared.providers import BaseUrls
 from shared.settings import ServiceSettings
 
 
@@ -14,11 +15,17 @@ class ProjectSettings(ServiceSettings):
     public_url: HttpUrl = Field(HttpUrl("http://127.0.0.1:8080"), description="Base of the links in answers.")
     encryption_key: SecretStr = Field(
         min_length=32,
-        description="Encrypts webhook secrets at rest; several, separated by commas, while it is changed "
-        "(the first one encrypts).",
+        description="Encrypts webhook secrets and providers' keys at rest; several, separated by commas, while it is "
+        "changed (the first one encrypts).",
     )
     webhook_allow_private: bool = Field(
         False, description="Lets webhooks call http:// and private addresses; for local use only."
+    )
+    provider_base_urls: BaseUrls = Field(
+        {}, description='Where vendors are reached instead of at their own place: JSON, `{"deepgram": "https://…/v1"}`.'
+    )
+    provider_allow_private: bool = Field(
+        False, description="Lets customers' own model servers be at http:// and private addresses."
     )
     previews_dir: Path = Field(Path("var/previews"), description="Where rendered voice previews are kept.")
 
@@ -26,7 +33,9 @@ class ProjectSettings(ServiceSettings):
 class WebhookSettings(ProjectSettings):
     """The webhook worker."""
 
-    webhook_concurrency: int = Field(100, ge=1, le=1000, description="Deliveries that one worker has under way.")
+    webhook_concurrency: int = Field(
+        400, ge=1, le=2000, description="Deliveries that one worker has under way; a quarter of them one customer's."
+    )
     webhook_timeout_seconds: float = Field(15, gt=0, le=60, description="How long one attempt may take.")
     webhook_lease_seconds: float = Field(
         45, gt=0, description="How long a delivery belongs to a worker that gives no sign; longer than an attempt."

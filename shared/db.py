@@ -48,7 +48,15 @@ async def _translated() -> AsyncIterator[None]:
     try:
         yield
     except CONNECTION_ERRORS as error:
+        if _hides_cancellation(error):
+            raise asyncio.CancelledError from error
         raise DatabaseUnavailableError from error
+
+
+def _hides_cancellation(error: BaseException) -> bool:
+    """Rolling back on a connection that is gone fails in place of the cancellation, which then would be lost."""
+    task = asyncio.current_task()
+    return isinstance(error.__context__, asyncio.CancelledError) and task is not None and task.cancelling() > 0
 
 
 async def _set_codecs(connection: Tx) -> None:

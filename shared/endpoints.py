@@ -94,7 +94,7 @@ class Endpoint:
     form of it) that is no JSON.
     `invalid` makes the error for a malformed body. `scope`: what an `any` endpoint's credentials must be allowed to do.
     `idempotent`: takes an Idempotency-Key, see `shared.idempotency`. `is_form`: the body comes as multipart/form-data,
-    files included, see `shared.forms`.
+    files included, see `shared.forms`. `by_stream_token`: the gateway takes a stream token in the query as well.
     """
 
     method: str
@@ -114,6 +114,7 @@ class Endpoint:
     max_body_bytes: int = MAX_BODY_BYTES
     content_type: str = "application/json"
     idempotent: bool = False
+    by_stream_token: bool = False
 
     @property
     def summary(self) -> str:

@@ -155,6 +155,16 @@ def _public_socket(info: aiohttp.AddrInfoType) -> socket.socket:
     return socket.socket(family, kind, protocol)
 
 
+def public_connector(*, allow_private: bool = False, per_host_limit: int = 0) -> aiohttp.TCPConnector:
+    """Connections to public addresses only, checked where the socket is made. Create it inside the event loop."""
+    return aiohttp.TCPConnector(
+        limit=0,  # a common limit would let one slow customer use up everybody's share
+        limit_per_host=per_host_limit,
+        keepalive_timeout=4,  # below the 5 s of common servers, or a POST meets a connection just closed
+        socket_factory=None if allow_private else _public_socket,
+    )
+
+
 _CAUSES: tuple[tuple[type[Exception], Cause], ...] = (
     (TimeoutError, "timeout"),
     (aiohttp.ClientSSLError, "tls"),
@@ -190,12 +200,7 @@ class GuardedClient:
         """`per_host_limit` requests run at a time per host and port; waiting for one counts into `total_timeout`."""
         self._allow_private = allow_private
         self._session = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                limit=0,  # a common limit would let one slow customer use up everybody's share
-                limit_per_host=per_host_limit,
-                keepalive_timeout=4,  # below the 5 s of common servers, or a POST meets a connection just closed
-                socket_factory=None if allow_private else _public_socket,
-            ),
+            connector=public_connector(allow_private=allow_private, per_host_limit=per_host_limit),
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=total_timeout.total_seconds(), sock_connect=CONNECT_TIMEOUT_SECONDS),
             auto_decompress=False,

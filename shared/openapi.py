@@ -51,6 +51,12 @@ SECURITY_SCHEMES = {
         "name": "x-api-key",
         "description": f"Has the scopes that it was made with, of: {', '.join(Scope)}.",
     },
+    "streamToken": {
+        "type": "apiKey",
+        "in": "query",
+        "name": "token",
+        "description": "From `POST /events/token`: opens one stream, within a minute.",
+    },
 }
 IDEMPOTENCY_KEY = {
     "name": idempotency.HEADER,
@@ -69,7 +75,8 @@ def _security(endpoint: Endpoint) -> list[dict[str, list[str]]]:
         return []
     by_token: dict[str, list[str]] = {"accessToken": []}
     by_key: dict[str, list[str]] = {"apiKey": [endpoint.scope] if endpoint.scope else []}
-    return [by_token] if endpoint.auth == "token" else [by_token, by_key]
+    by_stream_token: list[dict[str, list[str]]] = [{"streamToken": []}] if endpoint.by_stream_token else []
+    return [by_token] if endpoint.auth == "token" else [by_token, by_key, *by_stream_token]
 
 
 def _errors_of(endpoint: Endpoint) -> list[type[ApiError]]:

@@ -11,7 +11,7 @@ from aiohttp import web
 
 from shared import idempotency as idempotent
 from shared.amqp import AmqpBus
-from shared.background import running
+from shared.background import kept_running, running
 from shared.bus import BrokerUnavailableError, EventBus
 from shared.db import Database
 from shared.health import HEALTH
@@ -112,7 +112,11 @@ def outbox_relay(
 
     async def context(app: web.Application) -> AsyncIterator[None]:
         db = app[DATABASE]
-        async with running(exchange(db, bus) if bus else exchange_on_own(db), "outbox relay"):
+        if bus is None and settings.amqp_url is None:
+            log.warning("AMQP_URL is not set: events stay in the outbox")
+            yield
+            return
+        async with kept_running(lambda: exchange(db, bus) if bus else exchange_on_own(db), "outbox relay", app[HEALTH]):
             yield
 
     return context

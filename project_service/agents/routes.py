@@ -9,6 +9,8 @@ from project_service.agents.schemas import (
     AgentDeleted,
     AgentReference,
     AgentUpdated,
+    CalledAgent,
+    CalledNumber,
     CreateAgent,
     PrepareCall,
     PreparedCall,
@@ -17,8 +19,9 @@ from project_service.agents.schemas import (
 )
 from project_service.agents.service import Agents
 from project_service.errors import AgentNotFoundError, ProjectNotFoundError
-from project_service.phone_numbers.errors import PhoneNumberTakenError
+from project_service.phone_numbers.errors import PhoneNumberNotFoundError, PhoneNumberTakenError
 from project_service.projects.errors import ActiveAgentNotSetError
+from project_service.provider_keys.errors import ProviderKeyMissingError
 from shared.endpoints import Context, Router, unprocessable
 from shared.pagination import InvalidCursorError, PageQuery
 from shared.scopes import Scope
@@ -109,8 +112,21 @@ async def list_agent_versions(ctx: Context[None]) -> VersionList:
     auth="internal",
     body=PrepareCall,
     answer=PreparedCall,
-    errors=[ProjectNotFoundError, AgentNotFoundError, ActiveAgentNotSetError],
+    errors=[ProjectNotFoundError, AgentNotFoundError, ActiveAgentNotSetError, ProviderKeyMissingError],
 )
 async def prepare_call(ctx: Context[PrepareCall]) -> PreparedCall:
     """Project, agent and number to call from, for call_service."""
     return await ctx.request.app[AGENTS].prepare_call(ctx.tenant, ctx.body)
+
+
+@router.add(
+    "POST",
+    "/internal/calls/answer",
+    auth="internal",
+    body=CalledNumber,
+    answer=CalledAgent,
+    errors=[PhoneNumberNotFoundError],
+)
+async def answer_call(ctx: Context[CalledNumber]) -> CalledAgent:
+    """Project and agent of a number that is called, for call_service."""
+    return await ctx.request.app[AGENTS].called(ctx.tenant, ctx.body.e164)

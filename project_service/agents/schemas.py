@@ -158,6 +158,21 @@ class PrepareCall(BaseModel):
     agent_id: Id | None = None
 
 
+class CalledNumber(BaseModel):
+    """The number that somebody calls."""
+
+    e164: E164
+
+
+class CalledAgent(BaseModel):
+    """Whose number it is, and the agent that answers it as of now; None when it has none."""
+
+    model_config = CAMEL
+
+    project_id: str
+    agent: Agent | None
+
+
 class PreparedCall(BaseModel):
     """What a call needs to know, as of now."""
 

@@ -8,6 +8,7 @@ from project_service.agents.errors import NoAgentsError
 from project_service.agents.schemas import (
     Agent,
     AgentVersion,
+    CalledAgent,
     CreateAgent,
     PrepareCall,
     PreparedCall,
@@ -17,9 +18,12 @@ from project_service.agents.settings import AgentSettings
 from project_service.errors import AgentNotFoundError, ProjectNotFoundError
 from project_service.phone_numbers import events as number_events
 from project_service.phone_numbers import repository as numbers
+from project_service.phone_numbers.errors import PhoneNumberNotFoundError
 from project_service.phone_numbers.service import assign
 from project_service.projects import repository as projects
 from project_service.projects.errors import ActiveAgentNotSetError
+from project_service.provider_keys import repository as provider_keys
+from project_service.provider_keys.errors import ProviderKeyMissingError
 from shared.db import Database, Tx
 from shared.ids import new_id
 from shared.pagination import Cursors, PageQuery, page_of
@@ -117,6 +121,7 @@ class Agents:
 
         Raises:
             ProjectNotFoundError, AgentNotFoundError, ActiveAgentNotSetError
+            ProviderKeyMissingError: the call could not be spoken as the agent wants it.
         """
         project = await projects.find(self.db, tenant, wanted.project_id)
         if project is None:
@@ -125,9 +130,24 @@ class Agents:
         if agent_id is None:
             raise ActiveAgentNotSetError
         agent = await self.get(tenant, project.id, agent_id)
+        await self._require_keys(tenant, agent)
         others = [] if agent.phone_number else await numbers.of_project(self.db, tenant, project.id)
         from_number = agent.phone_number or next((number.e164 for number in others), None)
         return PreparedCall(project=project, agent=agent, from_number=from_number)
+
+    async def _require_keys(self, tenant: str, agent: Agent) -> None:
+        if names := agent.providers.names():
+            known = {key.provider for key in await provider_keys.of_project(self.db, tenant, agent.project_id)}
+            if missing := sorted(names - known):
+                raise ProviderKeyMissingError(missing)
+
+    async def called(self, tenant: str, e164: str) -> CalledAgent:
+        """Who answers this number. Raises PhoneNumberNotFoundError when it is none of the user's."""
+        number = await numbers.called(self.db, tenant, e164)
+        if number is None:
+            raise PhoneNumberNotFoundError
+        agent = await repository.find(self.db, tenant, number.project_id, number.agent_id) if number.agent_id else None
+        return CalledAgent(project_id=number.project_id, agent=agent)
 
     @staticmethod
     async def _lock_project(tx: Tx, tenant: str, project_id: str, *, exclusively: bool = False) -> None:

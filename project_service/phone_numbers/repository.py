@@ -42,6 +42,12 @@ async def find(connection: Tx | Database, tenant: str, number_id: str) -> PhoneN
     return _number(row) if row else None
 
 
+async def called(db: Database, tenant: str, e164: str) -> PhoneNumber | None:
+    """The user's number that somebody calls."""
+    row = await db.fetchrow("SELECT * FROM phone_numbers WHERE tenant = $1 AND e164 = $2", tenant, e164)
+    return _number(row) if row else None
+
+
 async def of_agent(db: Database, tenant: str, agent_id: str) -> list[PhoneNumber]:
     """The one assigned last first: it is the one the agent calls from."""
     if not is_id(agent_id):

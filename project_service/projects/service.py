@@ -12,6 +12,7 @@ from project_service.phone_numbers import repository as numbers
 from project_service.projects import events, repository
 from project_service.projects.errors import ActiveAgentNotSetError, AgentNotActiveError, ProjectNotEmptyError
 from project_service.projects.schemas import CreateProject, ListQuery, Project, UpdateProject
+from project_service.provider_keys import repository as provider_keys
 from project_service.webhooks.service import Webhooks
 from shared.db import Database, Tx
 from shared.ids import new_id
@@ -65,6 +66,7 @@ class Projects:
                 raise ProjectNotEmptyError
             project = await self._require(tx, tenant, project_id)
             await repository.mark_deleted(tx, tenant, project_id)
+            await provider_keys.delete_all(tx, tenant, project_id)
             await events.publish(tx, events.DELETED, project.model_copy(update={"is_deleted": True}))
 
     async def add_webhook(self, tenant: str, project_id: str, url: str) -> str | None:

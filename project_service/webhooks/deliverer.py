@@ -1,6 +1,7 @@
 """The worker's engine: claims due deliveries, sends them, settles them."""
 
 import asyncio
+import math
 import random
 from collections import Counter
 from collections.abc import Callable
@@ -28,11 +29,13 @@ log = structlog.get_logger(__name__)
 
 ATTEMPTS = MetricCounter("talkstack_webhook_attempts", "Attempts to deliver a webhook.", ["result"])
 SECONDS = Histogram("talkstack_webhook_attempt_seconds", "Time of one attempt.", buckets=(0.05, 0.2, 0.5, 1, 2, 5, 15))
+# Connections of the pool for results. Hundreds may come at once: they wait here, where it takes as long as it takes.
+SETTLING = 6
 DATABASE_ERRORS = (DatabaseUnavailableError, asyncpg.PostgresError)
 
 
 class Deliverer:
-    """Runs up to `concurrency` deliveries at a time, at most ten of one endpoint: a dead one slows nobody else.
+    """Runs up to `concurrency` deliveries at a time: a quarter of them for one tenant, whose endpoints may all hang.
 
     A delivery whose worker dies, or can't write its result, is claimed again when `lease` is over: at least once.
     """
@@ -54,9 +57,11 @@ class Deliverer:
         self._secrets = secrets
         self._clock = clock
         self._concurrency = concurrency
+        self._per_tenant = math.ceil(concurrency / 4)
         self._lease = lease
         self._poll_seconds = poll.total_seconds()
         self._jitter = jitter
+        self._settling = asyncio.Semaphore(SETTLING)
         self._running: dict[asyncio.Task[None], str] = {}
         self._wake = asyncio.Event()
         self._is_draining = False
@@ -64,9 +69,7 @@ class Deliverer:
     async def run(self) -> None:
         """Until cancelled: wakes by NOTIFY, and polls for what has become due."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(
-                self._db.listen(f"{self._db.schema}_webhooks", lambda _: self._wake.set(), self._wake.set)
-            )
+            group.create_task(self._db.listen(f"{self._db.schema}_webhooks", self._wake_in, self._wake.set))
             group.create_task(self._claim_forever())
             group.create_task(measure_forever(lambda: gauges.measure(self._db)))
 
@@ -82,6 +85,9 @@ class Deliverer:
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)
+
+    def _wake_in(self, seconds: str) -> None:
+        asyncio.get_running_loop().call_later(float(seconds), self._wake.set)
 
     async def _claim_forever(self) -> None:
         while True:
@@ -104,7 +110,7 @@ class Deliverer:
         if not free or self._is_draining:
             return []
         try:
-            return await queue.claim(self._db, Counter(self._running.values()), free, self._lease)
+            return await queue.claim(self._db, Counter(self._running.values()), free, self._lease, self._per_tenant)
         except DATABASE_ERRORS:
             log.warning("webhooks_unclaimable", exc_info=True)
             return []
@@ -117,7 +123,7 @@ class Deliverer:
         ATTEMPTS.labels(verdict.status).inc()
         SECONDS.observe(duration.total_seconds())
         try:
-            async with self._db.transaction() as tx:
+            async with self._settling, self._db.transaction() as tx:
                 await queue.log_attempt(tx, claimed, at, outcome, duration)
                 await _settle(tx, claimed, outcome, verdict)
         except DATABASE_ERRORS:
@@ -135,6 +141,9 @@ class Deliverer:
         except InvalidTag:
             log.error("webhook_secret_undecryptable", project_id=claimed.project_id)  # noqa: TRY400 - no trace needed
             return Outcome(None, "secret_undecryptable")
+        except Exception:  # a bug of ours: it must not be tried for ever
+            log.exception("webhook_crashed", delivery_id=claimed.id)
+            return Outcome(None, "internal_error")
         retry_after = parse_retry_after(answer.headers.get("Retry-After"), self._clock.now())
         return Outcome(answer.status, retry_after=retry_after)
 

@@ -15,6 +15,7 @@ from shared.db import Database, Tx
 from shared.ids import new_id
 
 PER_ENDPOINT = 10
+PER_FAILING_ENDPOINT = 2
 # Events of one call are handled concurrently and may come in a wrong order: this is how long a delivery waits for the
 # one before it to turn up.
 REORDER_GRACE = timedelta(milliseconds=300)
@@ -59,8 +60,8 @@ async def lock_subjects(tx: Tx, subjects: Sequence[str]) -> None:
     )
 
 
-async def arrange(tx: Tx, subjects: Sequence[str]) -> None:
-    """Let the first open delivery of each subject go, and the others wait; wakes the workers."""
+async def arrange(tx: Tx, subjects: Sequence[str], due_in: timedelta = timedelta()) -> None:
+    """Let the first open delivery of each subject go, and the others wait; wakes the workers when it is due."""
     await tx.execute(
         """UPDATE webhook_deliveries d SET status = CASE WHEN d.sequence = o.first THEN 'pending' ELSE 'waiting' END
            FROM (SELECT project_id, subject, min(sequence) AS first FROM webhook_deliveries
@@ -69,13 +70,13 @@ async def arrange(tx: Tx, subjects: Sequence[str]) -> None:
                AND (d.status = 'pending') <> (d.sequence = o.first)""",
         list(subjects),
     )
-    await tx.execute("SELECT pg_notify(current_schema() || '_webhooks', '')")
+    await tx.execute("SELECT pg_notify(current_schema() || '_webhooks', $1)", str(due_in.total_seconds()))
 
 
 async def add(tx: Tx, message: Message) -> None:
     """Queue `message` if its project has an endpoint; for a disabled one it is parked. Adding it twice is harmless."""
     await lock_subjects(tx, [message.subject])
-    added = await tx.fetchval(
+    delay = await tx.fetchval(
         """INSERT INTO webhook_deliveries (id, tenant, project_id, event_id, type, subject, sequence, body, status,
                next_at, finished_at)
            SELECT $1, $2, $3, $4, $5, $6, $7::bigint, $8,
@@ -84,7 +85,7 @@ async def add(tx: Tx, message: Message) -> None:
                    WHERE p.project_id = $3 AND p.subject = $6 AND p.sequence = $7::bigint - 1)
                THEN interval '0' ELSE $9::interval END, e.disabled_at
            FROM webhook_endpoints e WHERE e.tenant = $2 AND e.project_id = $3
-           ON CONFLICT DO NOTHING RETURNING true""",
+           ON CONFLICT DO NOTHING RETURNING next_at - now()""",
         message.id,
         message.tenant,
         message.project_id,
@@ -95,8 +96,8 @@ async def add(tx: Tx, message: Message) -> None:
         message.body,
         REORDER_GRACE,
     )
-    if added:
-        await arrange(tx, [message.subject])
+    if delay is not None:
+        await arrange(tx, [message.subject], delay)
 
 
 async def reopen(tx: Tx, tenant: str, delivery_ids: Sequence[str], subjects: Sequence[str]) -> int:
@@ -111,22 +112,36 @@ async def reopen(tx: Tx, tenant: str, delivery_ids: Sequence[str], subjects: Seq
     return int(done.split()[-1])
 
 
+# From the projects with an open delivery, found by leaping through the index: a claim costs nothing for all others.
 _CLAIM = """
-WITH due AS (
-    SELECT d.id, d.next_at, e.project_id, e.url, e.secret,
+WITH RECURSIVE waiting AS (
+    (SELECT project_id FROM webhook_deliveries WHERE status = 'pending' ORDER BY project_id LIMIT 1)
+    UNION ALL
+    SELECT (SELECT project_id FROM webhook_deliveries d
+            WHERE d.status = 'pending' AND d.project_id > waiting.project_id ORDER BY d.project_id LIMIT 1)
+    FROM waiting WHERE waiting.project_id IS NOT NULL
+), busy AS (
+    SELECT project_id, e.tenant, running
+    FROM unnest($1::uuid[], $2::int[]) AS of_project (project_id, running) JOIN webhook_endpoints e USING (project_id)
+), due AS (
+    SELECT d.id, d.next_at, e.project_id, e.tenant, e.url, e.secret,
         CASE WHEN e.previous_until > now() THEN e.previous_secret END AS previous_secret,
+        CASE WHEN e.failing_since IS NULL THEN $6::int ELSE $7::int END
+            - coalesce((SELECT running FROM busy WHERE busy.project_id = e.project_id), 0) AS free,
         row_number() OVER (PARTITION BY e.project_id ORDER BY d.next_at) AS place
-    FROM webhook_endpoints e CROSS JOIN LATERAL (
+    FROM waiting JOIN webhook_endpoints e USING (project_id) CROSS JOIN LATERAL (
         SELECT id, next_at FROM webhook_deliveries d
         WHERE d.project_id = e.project_id AND d.status = 'pending' AND d.next_at <= now()
-        ORDER BY d.next_at LIMIT 10 FOR UPDATE SKIP LOCKED
+        ORDER BY d.next_at LIMIT $6 FOR UPDATE SKIP LOCKED
     ) d
     WHERE e.disabled_at IS NULL
 ), chosen AS (
-    SELECT due.* FROM due
-    LEFT JOIN unnest($1::uuid[], $2::int[]) AS busy (project_id, running) ON busy.project_id = due.project_id
-    WHERE due.place <= 10 - coalesce(busy.running, 0)
-    ORDER BY due.next_at LIMIT $3
+    SELECT * FROM (
+        SELECT *, row_number() OVER (PARTITION BY tenant ORDER BY next_at)
+            + coalesce((SELECT sum(running) FROM busy WHERE busy.tenant = due.tenant), 0) AS place_of_tenant
+        FROM due WHERE place <= free
+    ) AS allowed
+    WHERE place_of_tenant <= $8 ORDER BY next_at LIMIT $3
 )
 UPDATE webhook_deliveries d SET claim = $4, next_at = now() + $5::interval
 FROM chosen WHERE d.id = chosen.id
@@ -135,9 +150,24 @@ RETURNING d.id, d.tenant, d.project_id, d.subject, d.body, d.attempts, d.claim, 
 """
 
 
-async def claim(db: Database, running: Mapping[str, int], limit: int, lease: timedelta) -> list[Claimed]:
-    """Take up to `limit` due deliveries, at most ten an endpoint counting those `running` (project id → number)."""
-    rows = await db.fetch(_CLAIM, list(running), list(running.values()), limit, new_id(), lease)
+async def claim(
+    db: Database, running: Mapping[str, int], limit: int, lease: timedelta, per_tenant: int
+) -> list[Claimed]:
+    """Take up to `limit` due deliveries, counting those `running` (project id → number) into the limits.
+
+    At most ten an endpoint, two while it fails, and `per_tenant`.
+    """
+    rows = await db.fetch(
+        _CLAIM,
+        list(running),
+        list(running.values()),
+        limit,
+        new_id(),
+        lease,
+        PER_ENDPOINT,
+        PER_FAILING_ENDPOINT,
+        per_tenant,
+    )
     return [_claimed(values(row)) for row in rows]
 
 

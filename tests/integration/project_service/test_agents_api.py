@@ -33,9 +33,13 @@ async def test_an_agent_is_created_with_defaults(user: Any) -> None:
         "maxCallSeconds": 1800,
         "silenceTimeoutSeconds": 6.0,
         "voicemail": {"action": "hang_up", "message": None},
+        "detection": {"voicemail": None, "screening": "answer", "ivr": "continue"},
+        "turnTaking": {"strategy": "question", "waitMs": 500},
+        "onFailure": {"transferTo": None},
         "recordingEnabled": True,
         "analysisQuestions": [],
         "transferNumbers": [],
+        "providers": {"stt": None, "llm": None, "tts": None},
     }
 
 
@@ -46,8 +50,11 @@ async def test_an_agent_keeps_its_settings(user: Any) -> None:
         "voice_id": "heart-calm",
         "phoneNumber": "+12025550102",
         "voicemail": {"action": "leave_message", "message": "Call us back."},
+        "detection": {"voicemail": "continue", "screening": "hang_up", "ivr": "hang_up"},
         "analysisQuestions": [{"question": "Mood?", "type": "Selector", "options": ["good", "bad"]}],
         "transferNumbers": ["+4915112345678"],
+        "turnTaking": {"strategy": "sentence", "waitMs": 800},
+        "onFailure": {"transferTo": "+4915112345678"},
         "recordingEnabled": False,
     }
     agent_id = await user.agent(project_id, **settings)
@@ -67,7 +74,10 @@ async def test_an_agent_keeps_its_settings(user: Any) -> None:
         ({"temperature": 3}, "temperature", "less_than_equal"),
         ({"language": "english"}, "language", "string_pattern_mismatch"),
         ({"voicemail": {"action": "leave_message"}}, "voicemail", "value_error"),
+        ({"detection": {"ivr": "answer"}}, "detection.ivr", "literal_error"),
         ({"analysisQuestions": [{"question": "?", "type": "Selector"}]}, "analysisQuestions.0", "value_error"),
+        ({"turnTaking": {"waitMs": 50}}, "turnTaking.waitMs", "greater_than_equal"),
+        ({"onFailure": {"transferTo": "110"}}, "onFailure.transferTo", "invalid_e164"),
         ({"transferNumbers": ["110"]}, "transferNumbers.0", "invalid_e164"),
     ],
 )
@@ -204,3 +214,21 @@ async def test_what_preparing_a_call_refuses(user: Any, service: Any, stranger: 
     await user("DELETE", f"/project/{project_id}", {"cascade": True})
     status, answer = await service("POST", path, {"projectId": project_id, "agentId": agent_id})
     assert (status, answer["code"]) == (404, "project_not_found")
+
+
+async def test_a_called_number_tells_its_project_and_agent(user: Any, service: Any, stranger: Any) -> None:
+    project_id = await user.project()
+    agent_id = await user.agent(project_id, phoneNumber="+12025550108")
+    ask = ("POST", "/internal/calls/answer", {"e164": "+12025550108"})
+    status, called = await service(*ask)
+    assert (status, called["projectId"], called["agent"]["id"]) == (200, project_id, agent_id)
+    assert called["agent"]["silenceTimeoutSeconds"] == 6
+    await user("DELETE", "/agent", {"projectId": project_id, "agentId": agent_id})
+    assert await service(*ask) == (200, {"projectId": project_id, "agent": None})
+    await user("DELETE", f"/project/{project_id}", {"cascade": True})
+    status, answer = await service(*ask)
+    assert (status, answer["code"]) == (404, "phone_number_not_found")
+    other = await stranger.project()
+    await stranger.agent(other, phoneNumber="+12025550109")
+    status, answer = await service("POST", "/internal/calls/answer", {"e164": "+12025550109"})
+    assert (status, answer["code"]) == (404, "phone_number_not_found")

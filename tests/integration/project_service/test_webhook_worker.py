@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer
+from aiohttp.test_utils import TestClient, TestServer
 from pydantic import SecretStr
 from standardwebhooks import Webhook
 
 from project_service.app import build_webhooks_app
 from project_service.settings import WebhookSettings
-from project_service.webhooks import queue
+from project_service.webhooks import deliverer, queue
 from shared.db import Database
 from shared.events import Event
 from shared.ids import new_id
@@ -130,7 +130,7 @@ async def publish(bus: InMemoryBus, *events: Event) -> None:
 async def skip_delays(db: Database) -> None:
     """As if the time of the next retry had come."""
     await db.execute("UPDATE webhook_deliveries SET next_at = now() WHERE status = 'pending' AND claim IS NULL")
-    await db.execute("SELECT pg_notify('projects_webhooks', '')")
+    await db.execute("SELECT pg_notify('projects_webhooks', '0')")
 
 
 def has_counts(db: Database, **counts: int) -> Callable[[], Awaitable[bool]]:
@@ -325,6 +325,33 @@ async def test_after_ten_attempts_a_delivery_is_parked_and_the_next_one_goes(
 
 
 @pytest.mark.usefixtures("worker")
+async def test_a_range_is_replayed_in_the_order_of_the_call(
+    endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database, user: Any
+) -> None:
+    call, types = new_id(), ["call.queued", "call.initiated", "call.ringing", "call.answered"]
+    await publish(bus, *(endpoint.event(type_, call=call, sequence=place) for place, type_ in enumerate(types, 1)))
+    await eventually(has_counts(db, delivered=4))
+    await db.execute(
+        "UPDATE webhook_deliveries SET created_at = '2026-11-01T10:00Z'::timestamptz + sequence * '1h'::interval"
+    )
+    receiver.got.clear()
+
+    async def replayed(query: str) -> list[str]:
+        status, answer = await user("POST", f"/webhook/replay?{query}")
+        assert status == 202
+        await eventually(has_counts(db, delivered=4))
+        types, receiver.got = receiver.types(), []
+        assert len(types) == answer["replayed"]
+        return types
+
+    project = f"projectId={endpoint.project_id}"
+    assert await replayed(f"since=2026-11-01T12:00:00Z&until=2026-11-01T14:00:00Z&{project}") == types[1:3]
+    assert await replayed("since=2026-11-01T00:00:00Z&status=parked") == []
+    assert await replayed("since=2026-11-01T00:00:00Z&status=delivered") == types
+    assert await replayed(f"since=2026-11-01T00:00:00Z&projectId={new_id()}") == []
+
+
+@pytest.mark.usefixtures("worker")
 async def test_a_dead_endpoint_slows_no_other(
     receiver: Receiver, bus: InMemoryBus, db: Database, user: Any, stranger: Any
 ) -> None:
@@ -344,6 +371,86 @@ async def test_a_dead_endpoint_slows_no_other(
     assert receiver.most_open["/dead"] == 10
 
 
+async def test_a_customer_whose_endpoints_all_hang_slows_no_other(
+    receiver: Receiver, bus: InMemoryBus, user: Any, stranger: Any, webhook_settings: WebhookSettings
+) -> None:
+    async def reply(request: web.Request) -> web.Response:
+        return await (hang if request.path == "/dead" else ok)(request)
+
+    receiver.reply = reply
+    dead = [await registered(user, receiver.url.replace("hook", "dead"), f"Project {number}") for number in range(5)]
+    lively = await registered(stranger, receiver.url)
+    few = webhook_settings.model_copy(update={"webhook_concurrency": 40, "webhook_timeout_seconds": 30.0})
+    async with TestServer(build_webhooks_app(few, bus)):
+        await publish(bus, *(endpoint.event("call.queued") for endpoint in dead for _ in range(10)))
+        await eventually(lambda: receiver.open["/dead"] == 10)
+        await publish(bus, *(lively.event("call.queued") for _ in range(30)))
+        await eventually(lambda: len([path for path, _, _ in receiver.got if path == "/hook"]) == 30)
+        assert receiver.most_open["/dead"] == 10
+
+
+async def test_an_endpoint_that_fails_is_asked_less(
+    endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, webhook_settings: WebhookSettings, db: Database
+) -> None:
+    await db.execute("UPDATE webhook_endpoints SET failing_since = now()")
+    receiver.reply = hang
+    async with TestServer(build_webhooks_app(webhook_settings, bus)):
+        await publish(bus, *(endpoint.event("call.queued") for _ in range(5)))
+        await eventually(lambda: receiver.open["/hook"] == 2)
+        await eventually(has_counts(db, pending=5))
+        assert await queue.claim(db, {endpoint.project_id: 2}, 100, timedelta(seconds=45), 100) == []
+        assert receiver.most_open["/hook"] == 2
+
+
+@pytest.mark.usefixtures("worker")
+async def test_an_event_behind_one_that_is_no_webhook_waits_for_a_moment_only(
+    endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus
+) -> None:
+    """Behind `call.turn`, for example: nothing tells whether the event before it is still to come."""
+    loop = asyncio.get_running_loop()
+    seconds = []
+    for _ in range(3):
+        started = loop.time()
+        receiver.got.clear()
+        await publish(bus, endpoint.event("call.ended", sequence=7))
+        await eventually(lambda: len(receiver.got) == 1)
+        seconds.append(loop.time() - started)
+    assert 0.3 <= min(seconds) < 0.9, "woken for it: the poll comes a second after the event"
+
+
+async def test_a_crash_of_the_worker_shows_and_passes(
+    endpoint: Endpoint,
+    receiver: Receiver,
+    bus: InMemoryBus,
+    webhook_settings: WebhookSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    claim, crashed = queue.claim, asyncio.Event()
+
+    async def crash(*_: Any) -> list[queue.Claimed]:
+        crashed.set()
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(queue, "claim", crash)
+    async with TestClient(TestServer(build_webhooks_app(webhook_settings, bus))) as client:
+        await crashed.wait()
+        async with client.get("/health/ready") as answer:
+            assert (answer.status, (await answer.json())["checks"]["webhook_deliveries"]) == (503, "UnavailableError")
+        monkeypatch.setattr(queue, "claim", claim)
+        await publish(bus, endpoint.event("call.queued"))
+        await eventually(lambda: len(receiver.got) == 1)
+
+
+@pytest.mark.usefixtures("worker")
+async def test_a_bug_in_sending_is_a_failed_attempt(
+    endpoint: Endpoint, bus: InMemoryBus, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deliverer, "signed_headers", lambda *_: {"no header": "\n"})
+    await publish(bus, endpoint.event("call.queued"))
+    await eventually(attempted(db, 1))
+    assert await db.fetchval("SELECT error FROM webhook_attempts") == "internal_error"
+
+
 async def test_what_a_dead_worker_had_claimed_is_delivered_after_its_lease(
     endpoint: Endpoint, receiver: Receiver, bus: InMemoryBus, db: Database, webhook_settings: WebhookSettings
 ) -> None:
@@ -353,8 +460,8 @@ async def test_what_a_dead_worker_had_claimed_is_delivered_after_its_lease(
     async with db.transaction() as tx:
         await queue.add(tx, message)
     lease = timedelta(seconds=1.5)
-    [claimed] = await queue.claim(db, {}, 10, lease)
-    assert await queue.claim(db, {}, 10, lease) == []
+    [claimed] = await queue.claim(db, {}, 10, lease, 10)
+    assert await queue.claim(db, {}, 10, lease, 10) == []
     started = datetime.now(UTC)
     async with TestServer(build_webhooks_app(webhook_settings, bus)):
         await eventually(has_counts(db, delivered=1))

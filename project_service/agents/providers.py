@@ -1,0 +1,100 @@
+"""Which vendors an agent hears, thinks and speaks with. Without a choice the local engines do."""
+
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic.alias_generators import to_camel
+from pydantic_core import PydanticCustomError
+
+from shared.providers import PROVIDERS, STAGES, Stage
+
+_STRICT = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid")
+
+# They become part of a URL.
+VoiceName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]{0,199}$")]
+ModelName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
+OptionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")]
+OptionText = Annotated[str, StringConstraints(max_length=2000)]
+Options = Annotated[dict[OptionName, bool | int | float | OptionText], Field(max_length=20)]
+
+SttName = Literal["assemblyai", "deepgram", "groq", "openai", "whisper_compatible"]
+LlmName = Literal["anthropic", "azure_openai", "groq", "openai", "openai_compatible"]
+TtsName = Literal["cartesia", "deepgram", "elevenlabs", "openai"]
+
+
+class _Choice(BaseModel):
+    """A vendor and its model. `options` go along with each request as the vendor's own documentation has them."""
+
+    model_config = _STRICT
+    stage: ClassVar[Stage]
+
+    provider: str
+    model: ModelName | None = None
+    options: Options = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _has_a_model(self) -> Self:
+        if self.model is None and PROVIDERS[self.provider].models[self.stage] is None:
+            raise PydanticCustomError("model_missing", "This provider has no default model; name one.")
+        return self
+
+
+class SttChoice(_Choice):
+    """Recognition."""
+
+    stage = "stt"
+    provider: SttName
+
+
+class LlmChoice(_Choice):
+    """The language model."""
+
+    stage = "llm"
+    provider: LlmName
+
+
+class TtsChoice(_Choice):
+    """Synthesis, with one of the vendor's voices. `voice_id` stays the local voice, which speaks when no vendor can."""
+
+    stage = "tts"
+    provider: TtsName
+    voice: VoiceName
+
+
+class Stt(SttChoice):
+    """Recognition, and what takes over when it fails."""
+
+    fallbacks: list[SttChoice] = Field(default_factory=list, max_length=3)
+
+
+class Llm(LlmChoice):
+    """The language model, and what takes over when it fails."""
+
+    fallbacks: list[LlmChoice] = Field(default_factory=list, max_length=3)
+
+
+class Tts(TtsChoice):
+    """Synthesis, and what takes over when it fails."""
+
+    fallbacks: list[TtsChoice] = Field(default_factory=list, max_length=3)
+
+
+class Providers(BaseModel):
+    """One choice for each stage; null: the local engine, or the language model of the deployment."""
+
+    model_config = _STRICT
+
+    stt: Stt | None = None
+    llm: Llm | None = None
+    tts: Tts | None = None
+
+    def names(self) -> set[str]:
+        """Of all vendors that a call may turn to."""
+        return {choice.provider for choice in self._choices()}
+
+    def _choices(self) -> Iterator[_Choice]:
+        for stage in STAGES:
+            chosen: Any = getattr(self, stage)
+            if chosen is not None:
+                yield from (chosen, *chosen.fallbacks)
