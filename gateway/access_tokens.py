@@ -60,9 +60,13 @@ class AccessTokens:
         verified = self._verified.get(digest)
         if verified is None:
             verified = self._verified[digest] = await self._verify(token)
-        if verified.principal.session_id in self._revoked:
+        if self.is_revoked(verified.principal.session_id):
             raise InvalidAccessTokenError
         return verified.principal
+
+    def is_revoked(self, session_id: str | None) -> bool:
+        """Has this session ended?"""
+        return session_id in self._revoked
 
     def revoke_session(self, session_id: str) -> None:
         """From now on no token of this session is accepted."""

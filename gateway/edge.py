@@ -87,7 +87,7 @@ class Edge:
 
     def _exchange(self, request: web.Request, forwarded_for: Sequence[str]) -> Exchange:
         address = client_ip(request.remote or "", forwarded_for, self._trusted_proxies)
-        exchange = request[EXCHANGE] = Exchange(address)
+        exchange = request[EXCHANGE] = Exchange(address, request.raw_path)
         return exchange
 
     def _decorate(self, request: web.Request, response: web.StreamResponse) -> None:

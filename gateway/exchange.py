@@ -12,9 +12,10 @@ CLIENT_GONE = 499  # as nginx logs it
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and its answer. `pattern` is the route's, such as `/call/{id}`."""
+    """One request and its answer. `pattern` is the route's, such as `/call/{id}`; `target` is what the service sees."""
 
     client_ip: str = ""
+    target: str = ""
     pattern: str | None = None
     upstream: str | None = None
     principal: Principal | None = None

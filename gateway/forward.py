@@ -85,7 +85,7 @@ class Forward:
         self._wait_on()
         request = self._request
         async with await self._upstream.send(
-            request.method, request.raw_path, self._headers, self._body, is_late=self._deadline.expired
+            request.method, request[EXCHANGE].target, self._headers, self._body, is_late=self._deadline.expired
         ) as answer:
             if self._is_small(answer):
                 return web.Response(

@@ -20,6 +20,7 @@ from gateway.reload import load, reloading
 from gateway.revocations import Revocations
 from gateway.routes import ROUTES, SERVICES, RouteTable, ServiceName
 from gateway.settings import Changeable, GatewaySettings
+from gateway.stream_tokens import StreamTokens
 from gateway.streams import OpenStreams
 from gateway.throttle import Throttle
 from gateway.upstreams import Upstream
@@ -83,6 +84,14 @@ def _new_ended_sessions(auth: Upstream, signatures: Signatures, access_tokens: A
     return EndedSessions(ask, access_tokens, SystemClock().now)
 
 
+def _new_stream_tokens(call: Upstream, signatures: Signatures, access_tokens: AccessTokens) -> StreamTokens:
+    async def ask(token: str, target: str) -> tuple[int, Any]:
+        body = {"token": token, "target": target}
+        return await call.call("POST", "/internal/events/redeem-token", signatures.of(_OURSELVES), body)
+
+    return StreamTokens(ask, access_tokens)
+
+
 async def compose(
     app: web.Application, settings: GatewaySettings, throttle: Throttle, bus: EventBus | None, stack: AsyncExitStack
 ) -> None:
@@ -109,6 +118,7 @@ async def compose(
         openapi=openapi,
         asyncapi=asyncapi,
         authenticator=Authenticator(access_tokens, api_keys),
+        stream_tokens=_new_stream_tokens(upstreams["call"], signatures, access_tokens),
         signatures=signatures,
         upstreams=upstreams,
         streams=streams,

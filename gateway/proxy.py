@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from multidict import CIMultiDict
 
-from gateway.authn import Authenticator, Signatures
+from gateway.authn import Authenticator, Caller, Signatures
 from gateway.documents import Documents, OpenApi
 from gateway.exchange import EXCHANGE, Exchange
 from gateway.forward import Forward
@@ -15,6 +15,7 @@ from gateway.limits import network_of
 from gateway.paths import segments_of
 from gateway.routes import Route, RouteTable, ServiceName
 from gateway.settings import GatewaySettings
+from gateway.stream_tokens import PARAMETER, StreamTokens
 from gateway.streams import OpenStreams
 from gateway.throttle import AUTH, KEY, USER, Throttle
 from gateway.upstreams import Upstream
@@ -36,6 +37,7 @@ class Proxy:
     openapi: OpenApi
     asyncapi: Documents
     authenticator: Authenticator
+    stream_tokens: StreamTokens
     signatures: Signatures
     upstreams: Mapping[ServiceName, Upstream]
     streams: OpenStreams
@@ -55,15 +57,19 @@ class Proxy:
         if route.is_limited:
             self.throttle.take(exchange, AUTH, network_of(exchange.client_ip))
         if route.auth != "none":
-            await self._authenticate(request, exchange)
+            await self._authenticate(request, route, exchange)
         headers = self._headers(request, exchange)
         upstream = self.upstreams[route.service]
         if is_websocket(request):
             return await bridge(request, upstream, headers, self.streams)
         return await self._forward(request, route, upstream, headers)
 
-    async def _authenticate(self, request: web.Request, exchange: Exchange) -> None:
-        caller = await self.authenticator.authenticate(request.headers)
+    async def _authenticate(self, request: web.Request, route: Route, exchange: Exchange) -> None:
+        if route.is_stream and request.method == "GET" and (token := request.query.get(PARAMETER)):
+            exchange.target = request.rel_url.without_query_params(PARAMETER).raw_path_qs
+            caller = Caller(await self.stream_tokens.redeem(token, exchange.target))
+        else:
+            caller = await self.authenticator.authenticate(request.headers)
         exchange.principal = caller.principal
         if caller.key_id is not None:
             self.throttle.take(exchange, KEY, caller.key_id)

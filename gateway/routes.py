@@ -16,7 +16,7 @@ class Route:
 
     `auth`: `any` needs an access token or an API key, `none` nothing; the service itself refuses API keys where it
     wants a token. `answer_seconds` is how long the service may take to begin its answer. `is_limited`: passwords and
-    codes are guessed here, so that it has a rate limit of its own.
+    codes are guessed here, so that it has a rate limit of its own. `is_stream`: a stream token in the query will do.
     """
 
     pattern: str
@@ -25,6 +25,7 @@ class Route:
     answer_seconds: float = 30
     is_upload: bool = False
     is_limited: bool = False
+    is_stream: bool = False
 
 
 ROUTES = (
@@ -45,8 +46,10 @@ ROUTES = (
     Route("/call/analysis", "call", answer_seconds=90),
     Route("/call/batch-call", "call", answer_seconds=120, is_upload=True),
     Route("/batch", "call"),
-    Route("/events", "call"),
+    Route("/call/{call_id}/events", "call", is_stream=True),
+    Route("/events", "call", is_stream=True),
     Route("/do-not-call", "call"),
+    Route("/trunk", "call"),
     Route("/usage", "call"),
 )
 

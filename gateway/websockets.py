@@ -10,6 +10,7 @@ from contextlib import suppress
 import aiohttp
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
+from gateway.exchange import EXCHANGE
 from gateway.streams import OpenStreams
 from gateway.upstreams import HEARTBEAT_SECONDS, MAX_MESSAGE_BYTES, Upstream, WebSocket
 from shared.errors import (
@@ -51,7 +52,7 @@ async def bridge(
     protocols = [name.strip() for name in offered.split(",") if name.strip()]
     if not web.WebSocketResponse(protocols=protocols).can_prepare(request).ok:
         raise InvalidRequestError("This is no valid WebSocket handshake.")
-    far = await _open(upstream, request.raw_path, headers, protocols)
+    far = await _open(upstream, request[EXCHANGE].target, headers, protocols)
     near = web.WebSocketResponse(
         heartbeat=HEARTBEAT_SECONDS,
         protocols=[far.protocol] if far.protocol else (),

@@ -1,6 +1,6 @@
 """What can go wrong with reading events."""
 
-from shared.errors import ApiError, UnavailableError
+from shared.errors import ApiError, NotFoundError, UnavailableError
 
 
 class TooManyStreamsError(UnavailableError):
@@ -14,6 +14,12 @@ class EventsExpiredError(ApiError):
 
     code = "events_expired"
     status = 410
+
+
+class StreamTokenUnusableError(NotFoundError):
+    """This stream token is unknown, used, expired or for another stream."""
+
+    code = "stream_token_unusable"
 
 
 class WebSocketRequiredError(ApiError):

@@ -6,10 +6,12 @@ pass over a slow transaction for ever. Numbers of the feed are given after it, b
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from functools import cached_property
 
 from shared.db import Database, Record
 from shared.events import Event
+from shared.tokens import Principal
 
 
 @dataclass(frozen=True)
@@ -87,3 +89,55 @@ async def selected(db: Database, selection: Selection, after: int, until: int, l
         limit,
     )
     return [_numbered(row) for row in rows]
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The project and the call that a stream token is for, or that a request asks about."""
+
+    project_id: str | None = None
+    call_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TokenOwner:
+    """For whom a stream token speaks."""
+
+    user_id: str
+    credential: str
+    session_id: str | None
+
+
+async def keep_token(db: Database, token_hash: bytes, owner: Principal, bounds: Bounds, lifetime: timedelta) -> None:
+    """Keep a stream token for its lifetime."""
+    await db.execute(
+        """INSERT INTO stream_tokens (hash, tenant, credential, session_id, project_id, call_id, expires_at)
+           VALUES ($1, $2, $3, $4, $5, $6, now() + $7::interval)""",
+        token_hash,
+        owner.tenant,
+        owner.credential,
+        owner.session_id,
+        bounds.project_id,
+        bounds.call_id,
+        lifetime,
+    )
+
+
+async def take_token(db: Database, token_hash: bytes, bounds: Bounds) -> TokenOwner | None:
+    """Use a live token up, if what is asked about is what it is for."""
+    row = await db.fetchrow(
+        """DELETE FROM stream_tokens WHERE hash = $1 AND expires_at > now()
+               AND coalesce(project_id = $2, project_id IS NULL) AND coalesce(call_id = $3, call_id IS NULL)
+           RETURNING tenant AS user_id, credential, session_id""",
+        token_hash,
+        bounds.project_id,
+        bounds.call_id,
+    )
+    return TokenOwner(**row) if row else None
+
+
+PRUNE_TOKENS = """
+DELETE FROM stream_tokens WHERE hash IN (
+    SELECT hash FROM stream_tokens WHERE expires_at < now() - $1::interval ORDER BY expires_at LIMIT $2
+)
+"""

@@ -68,3 +68,58 @@ class EventList(BaseModel):
 
     data: list[EventObject]
     next_cursor: str
+
+
+class CallEventsQuery(BaseModel):
+    """Where the stream of one call goes on: behind this `sequence`, as `Last-Event-ID`, which wins."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    cursor: Annotated[str, StringConstraints(pattern=r"^[0-9]{1,15}$")] = "0"
+
+
+class StreamTokenRequest(BaseModel):
+    """What the token is for: all events of the account, of one project, or of one call."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"callId": _EXAMPLE["subject"]}})
+
+    project_id: Id | None = Field(None, alias="projectId")
+    call_id: Id | None = Field(None, alias="callId")
+
+
+class StreamToken(BaseModel):
+    """The token, shown this once; it opens one stream within `expiresIn` seconds."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"token": "W6ph5Mm5Pz8GgiULbPgzG37mj9gxnZ1zTqQyS0hX2vk", "expiresIn": 60}}
+    )
+
+    token: str
+    expires_in: int = Field(serialization_alias="expiresIn")
+
+
+class StreamTokenUse(BaseModel):
+    """A token and the path and query that it came for, without the token."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"token": "W6ph5Mm5Pz8GgiULbPgzG37mj9gxnZ1zTqQyS0hX2vk", "target": "/events?types=call.ended"}
+        }
+    )
+
+    token: str = Field(max_length=100)
+    target: str = Field(max_length=8192)
+
+
+class StreamTokenOwner(BaseModel):
+    """For whom the token speaks."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"user_id": _EXAMPLE["tenant"], "credential": "token", "session_id": _EXAMPLE["subject"]}
+        }
+    )
+
+    user_id: str
+    credential: str
+    session_id: str | None

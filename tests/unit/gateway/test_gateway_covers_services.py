@@ -31,3 +31,4 @@ def test_each_endpoint_is_routed_to_its_service_with_its_credentials(service: st
         assert route is not None
         assert route.service == service
         assert (route.auth == "none") is (endpoint.auth == "none")
+        assert route.is_stream >= endpoint.by_stream_token

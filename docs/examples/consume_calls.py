@@ -1,0 +1,61 @@
+"""Books every finished call exactly once: a consumer of `call.*` on RabbitMQ that may crash, restart and run twice.
+
+    pip install aio-pika
+    python consume_calls.py amqp://user:password@localhost/ calls.db
+
+Events come at least once and usually in order. So the table's key makes a repeated one harmless, and the highest
+`sequence` of a call wins, whatever the order. A message is acknowledged once its row is committed; one that can't be
+handled goes back to the queue, and after 20 tries to the dead letters instead of blocking the others.
+"""
+
+import asyncio
+import contextlib
+import json
+import sqlite3
+import sys
+
+import aio_pika
+
+QUEUE = "example.bookkeeping"
+TABLE = """
+CREATE TABLE IF NOT EXISTS calls (
+    call_id TEXT PRIMARY KEY, tenant TEXT NOT NULL, status TEXT NOT NULL, sequence INTEGER NOT NULL
+)
+"""
+BOOK = """
+INSERT INTO calls VALUES (?, ?, ?, ?) ON CONFLICT (call_id) DO UPDATE
+SET status = excluded.status, sequence = excluded.sequence WHERE excluded.sequence > calls.sequence
+"""
+
+
+def book(database: sqlite3.Connection, event: dict[str, object]) -> None:
+    """Keep the newest state of the call that an event is about; commits."""
+    data = event["data"]
+    if isinstance(data, dict) and "status" in data:  # `call.turn` and the like have none
+        with database:
+            database.execute(BOOK, (event["subject"], event["tenant"], data["status"], event["sequence"]))
+
+
+async def consume(amqp_url: str, path: str) -> None:
+    """Until cancelled; reconnects by itself."""
+    database = sqlite3.connect(path)
+    database.execute(TABLE)
+    connection = await aio_pika.connect_robust(amqp_url)
+    async with connection:
+        channel = await connection.channel()
+        await channel.set_qos(prefetch_count=20)
+        exchange = await channel.get_exchange("talkstack.events")
+        arguments = {"x-queue-type": "quorum", "x-delivery-limit": 20, "x-dead-letter-exchange": f"{QUEUE}.dead"}
+        dead = await channel.declare_exchange(f"{QUEUE}.dead", aio_pika.ExchangeType.FANOUT, durable=True)
+        await (await channel.declare_queue(f"{QUEUE}.dead", durable=True)).bind(dead)
+        queue = await channel.declare_queue(QUEUE, durable=True, arguments=arguments)
+        await queue.bind(exchange, "call.#")  # `call.*` has no `call.recording.ready`: a star is one word
+        async with queue.iterator() as messages:
+            async for message in messages:
+                async with message.process(requeue=True):
+                    book(database, json.loads(message.body))
+
+
+if __name__ == "__main__":
+    with contextlib.suppress(KeyboardInterrupt):
+        asyncio.run(consume(sys.argv[1], sys.argv[2]))
