@@ -12,39 +12,60 @@ from call_service.batches.routes import router as batches_router
 from call_service.batches.service import Batches
 from call_service.calls import gauges
 from call_service.calls.consumer import new_consumer
+from call_service.calls.control_routes import router as control_router
 from call_service.calls.events import TYPES as CALL_EVENTS
 from call_service.calls.routes import CALLS, RECORDINGS
 from call_service.calls.routes import router as calls_router
 from call_service.calls.service import Calls
 from call_service.calls.sweeper import Sweeper
+from call_service.calls.timeline import router as timeline_router
 from call_service.calls.wrap_up import Analyzer, WrapUp
+from call_service.events import repository as stored_events
 from call_service.events.hub import Hub
-from call_service.events.routes import EVENTS, STREAMS
+from call_service.events.routes import EVENTS, STREAM_TOKENS, STREAMS
 from call_service.events.routes import router as events_router
 from call_service.events.service import Events
 from call_service.events.streams import EventStreams
+from call_service.events.tokens import LIFETIME, StreamTokens
 from call_service.llm import LlmClient
 from call_service.owner import owner_name
 from call_service.projects import HttpProjectDirectory
 from call_service.recordings import RecordingStore
 from call_service.settings import CallApiSettings, llm_settings
+from call_service.signalling.routes import router as signalling_router
+from call_service.trunks.events import TYPES as TRUNK_EVENTS
+from call_service.trunks.routes import TRUNKS
+from call_service.trunks.routes import router as trunks_router
+from call_service.trunks.service import PURPOSE, Trunks
 from call_service.usage.routes import router as usage_router
-from shared.background import running
+from shared.background import kept_running, running
 from shared.bus import EventBus
 from shared.clock import SystemClock
 from shared.endpoints import INTERNAL_TOKENS
+from shared.health import HEALTH
 from shared.http import DRAIN_HOOKS, new_app
 from shared.measuring import measure_forever
 from shared.pagination import Cursors
+from shared.pruning import prune_forever
 from shared.resources import DATABASE, database, idempotency, outbox_relay
+from shared.secret_box import SecretBox
 
 SERVICE = "call_service"
-ROUTERS = (calls_router, events_router, batches_router, usage_router)
+ROUTERS = (
+    calls_router,
+    trunks_router,
+    control_router,
+    timeline_router,
+    events_router,
+    batches_router,
+    usage_router,
+    signalling_router,
+)
 
 
 def build_app(settings: CallApiSettings, bus: EventBus | None = None) -> web.Application:
     """Compose the process; `bus` replaces RabbitMQ in the all-in-one start and in tests."""
-    app = new_app(settings, SERVICE, ROUTERS, (*CALL_EVENTS, *BATCH_EVENTS))
+    app = new_app(settings, SERVICE, ROUTERS, (*CALL_EVENTS, *BATCH_EVENTS, *TRUNK_EVENTS))
     app[RECORDINGS] = RecordingStore(settings.recordings_dir)
 
     async def use_cases(app: web.Application) -> AsyncIterator[None]:
@@ -56,6 +77,8 @@ def build_app(settings: CallApiSettings, bus: EventBus | None = None) -> web.App
             app[BATCHES] = Batches(
                 db, projects, Cursors(secret, "batches"), Cursors(secret, "contacts"), settings.batch_max_rows
             )
+            box = SecretBox(settings.encryption_key.get_secret_value(), PURPOSE)
+            app[TRUNKS] = Trunks(db, box, Cursors(secret, "trunks"), settings.trunk_allow_private)
             yield
         if llm:
             await llm.close()
@@ -66,8 +89,10 @@ def build_app(settings: CallApiSettings, bus: EventBus | None = None) -> web.App
         cursors = Cursors(settings.internal_token_secret.get_secret_value(), "events")
         app[EVENTS] = Events(db, hub, cursors, SystemClock())
         app[STREAMS] = EventStreams(app[EVENTS])
+        app[STREAM_TOKENS] = StreamTokens(db)
         app[DRAIN_HOOKS].append(hub.close)
-        async with running(hub.run(), "event hub"):
+        pruning = prune_forever(db, stored_events.PRUNE_TOKENS, LIFETIME)
+        async with kept_running(hub.run, "event hub", app[HEALTH]), running(pruning, "pruning stream tokens"):
             yield
 
     async def housekeeping(app: web.Application) -> AsyncIterator[None]:
@@ -76,7 +101,7 @@ def build_app(settings: CallApiSettings, bus: EventBus | None = None) -> web.App
         lease = timedelta(seconds=settings.lease_seconds)
         sweeper = Sweeper(wrap_up, owner_name("sweeper"), lease, settings.sweep_seconds)
         measuring = measure_forever(lambda: gauges.measure(calls.db))
-        async with running(sweeper.run(), "sweeper"), running(measuring, "gauges"):
+        async with kept_running(sweeper.run, "sweeper", app[HEALTH]), running(measuring, "gauges"):
             yield
 
     app.cleanup_ctx.extend(

@@ -8,13 +8,26 @@ import aiohttp
 import orjson
 import stamina
 
-from call_service.calls.errors import ActiveAgentNotSetError, AgentNotFoundError, ProjectNotFoundError
+from call_service.calls.errors import (
+    ActiveAgentNotSetError,
+    AgentNotFoundError,
+    PhoneNumberUnknownError,
+    ProjectNotFoundError,
+    ProviderKeyMissingError,
+)
 from shared import tokens
 from shared.errors import ApiError, UnavailableError
 from shared.tokens import InternalTokens, Principal
 
 TIMEOUT = aiohttp.ClientTimeout(total=5, connect=1)
-_ERRORS = {error.code: error for error in (ActiveAgentNotSetError, AgentNotFoundError, ProjectNotFoundError)}
+_KNOWN = (
+    ActiveAgentNotSetError,
+    AgentNotFoundError,
+    PhoneNumberUnknownError,
+    ProjectNotFoundError,
+    ProviderKeyMissingError,
+)
+_ERRORS = {error.code: error for error in _KNOWN}
 _RETRYABLE = (aiohttp.ClientConnectionError, TimeoutError)
 
 
@@ -33,6 +46,14 @@ class PreparedCall:
     from_number: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class CalledNumber:
+    """Whose number it is, and the agent that answers it as of now; None when it has none."""
+
+    project_id: str
+    agent: Mapping[str, Any] | None
+
+
 class ProjectDirectory(Protocol):
     """Knows projects and agents of a tenant."""
 
@@ -40,7 +61,8 @@ class ProjectDirectory(Protocol):
         """What a call of this agent (or of the active one) needs.
 
         Raises:
-            ProjectNotFoundError, AgentNotFoundError, ActiveAgentNotSetError, ProjectServiceUnavailableError
+            ProjectNotFoundError, AgentNotFoundError, ActiveAgentNotSetError, ProviderKeyMissingError
+            ProjectServiceUnavailableError
         """
 
     async def require(self, tenant: str, project_id: str) -> None:
@@ -62,6 +84,22 @@ class HttpProjectDirectory:
 
     async def require(self, tenant: str, project_id: str) -> None:
         await self._ask("GET", f"/internal/projects/{project_id}", tenant)
+
+    async def provider_keys(self, tenant: str, project_id: str) -> dict[str, Any]:
+        """The keys of the project's vendors, for a worker; see `vendors.keys`."""
+        found = await self._ask("GET", f"/internal/projects/{project_id}/provider-keys", tenant)
+        keys: dict[str, Any] = found["keys"]
+        return keys
+
+    async def called(self, tenant: str, number: str) -> CalledNumber:
+        """Who answers a number.
+
+        Raises:
+            PhoneNumberUnknownError: it is none of the tenant's.
+            ProjectServiceUnavailableError
+        """
+        found = await self._ask("POST", "/internal/calls/answer", tenant, {"e164": number})
+        return CalledNumber(found["projectId"], found["agent"])
 
     async def _ask(self, method: str, path: str, tenant: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         try:
@@ -86,4 +124,4 @@ class HttpProjectDirectory:
     @staticmethod
     def _error(answer: Mapping[str, Any]) -> ApiError:
         known = _ERRORS.get(str(answer.get("code")))
-        return known() if known else ProjectServiceUnavailableError()
+        return known(answer.get("message")) if known else ProjectServiceUnavailableError()

@@ -8,6 +8,7 @@ from typing import Literal
 from pydantic import Field, HttpUrl, IPvAnyAddress, SecretStr
 
 from call_service.llm import LlmSettings
+from shared.providers import BaseUrls
 from shared.settings import ServiceSettings
 
 
@@ -25,17 +26,28 @@ class CallSettings(ServiceSettings):
     )
     llm_api_key: SecretStr = Field(SecretStr(""), description="Its key, where it wants one.")
     llm_model: str = Field("gpt-4o-mini", description="Its model.")
+    project_url: HttpUrl = Field(HttpUrl("http://127.0.0.1:8082"), description="Base URL of project_service.")
+    trunk_allow_private: bool = Field(
+        False, description="Lets trunks be at private addresses: an operator's own exchange."
+    )
 
 
-class CallApiSettings(CallSettings):
+class _Sealing(CallSettings):
+    encryption_key: SecretStr = Field(
+        min_length=32,
+        description="Encrypts the passwords of trunks at rest; several, separated by commas, while it is changed (the "
+        "first one encrypts).",
+    )
+
+
+class CallApiSettings(_Sealing):
     """The API process."""
 
-    project_url: HttpUrl = Field(HttpUrl("http://127.0.0.1:8082"), description="Base URL of project_service.")
     batch_max_rows: int = Field(1_000_000, ge=1, description="Most rows of an uploaded batch file.")
     sweep_seconds: float = Field(5, gt=0, description="How often calls of lost workers are looked for.")
 
 
-class WorkerSettings(CallSettings):
+class WorkerSettings(_Sealing):
     """A worker: dials and talks."""
 
     drain_seconds: int = Field(3600, ge=0, description="How long live calls may go on after SIGTERM.")
@@ -43,9 +55,8 @@ class WorkerSettings(CallSettings):
         40, ge=1, le=1000, description="Calls that one worker holds at once; 40 is what two free cores speak locally."
     )
     ring_timeout_seconds: int = Field(45, ge=5, le=120, description="How long the callee's phone rings.")
-    carrier: Literal["simulated", "sip"] = Field("simulated", description="The telephone network.")
-    sip_trunks_file: Path | None = Field(
-        None, description="JSON list of SIP trunks, as docs/sip.md has it; required with CARRIER=sip."
+    carrier: Literal["simulated", "none"] = Field(
+        "simulated", description="Who carries calls from numbers that belong to no trunk; `none` refuses them."
     )
     sip_address: IPvAnyAddress = Field(
         IPv4Address("127.0.0.1"),
@@ -55,6 +66,14 @@ class WorkerSettings(CallSettings):
         None, description="The address trunks are told, where it differs: behind NAT."
     )
     sip_port: int = Field(5060, ge=0, le=65535, description="Port of SIP; 0 takes a free one.")
+    sip_tls_port: int = Field(5061, ge=0, le=65535, description="Port of SIP over TLS; opened with a certificate only.")
+    sip_tls_certificate: Path | None = Field(
+        None, description="Our certificate with its chain (PEM), for trunks that connect to us over TLS."
+    )
+    sip_tls_key: Path | None = Field(None, description="Its key (PEM).")
+    sip_ca_file: Path | None = Field(
+        None, description="Who signs the certificates of trunks (PEM), instead of the system's authorities."
+    )
     rtp_first_port: int = Field(20_000, ge=1024, le=65534, description="First port of RTP; a call takes two.")
     rtp_last_port: int = Field(20_999, ge=1025, le=65535, description="Last port of RTP.")
     simulated_scripts_dir: Path | None = Field(
@@ -65,6 +84,12 @@ class WorkerSettings(CallSettings):
     )
     currency: str = Field("USD", pattern="^[A-Z]{3}$", description="Currency of the price (ISO 4217).")
     heartbeat_seconds: float = Field(10, gt=0, description="How often a worker renews its leases.")
+    provider_base_urls: BaseUrls = Field(
+        {}, description='Where vendors are reached instead of at their own place: JSON, `{"deepgram": "https://…/v1"}`.'
+    )
+    provider_allow_private: bool = Field(
+        False, description="Lets customers' own model servers be at http:// and private addresses."
+    )
     engines: Literal["local", "null"] = Field("local", description="Speech engines: local, or null for load tests.")
 
 

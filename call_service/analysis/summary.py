@@ -12,6 +12,8 @@ _ENDS = {
     "max_duration": "it reached the longest duration allowed",
     "silence_timeout": "nothing more was heard",
     "voicemail_detected": "a voicemail answered",
+    "screening_detected": "a screening assistant answered",
+    "ivr_detected": "a menu answered",
     "media_lost": "the audio connection was lost",
     "worker_lost": "the platform lost the call",
     "transferred": "it was transferred",

@@ -12,6 +12,7 @@ from call_service.calls.errors import (
     AgentNotFoundError,
     NoPhoneNumberError,
     ProjectNotFoundError,
+    ProviderKeyMissingError,
 )
 from call_service.projects import ProjectServiceUnavailableError
 from shared.clock import rfc3339
@@ -41,6 +42,7 @@ router = Router("Batches")
         AgentNotFoundError,
         ActiveAgentNotSetError,
         NoPhoneNumberError,
+        ProviderKeyMissingError,
         errors.TooManyUploadsError,
         ProjectServiceUnavailableError,
     ],

@@ -6,6 +6,8 @@ from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Literal
 
+from call_service.voice.ports import AnsweredBy
+
 
 class Status(StrEnum):
     """The states of a call, in the words of the public API (docs: call status)."""
@@ -27,7 +29,6 @@ _ORDER = (Status.QUEUED, Status.INITIATED, Status.RINGING, Status.IN_PROGRESS)
 LIVE = frozenset(_ORDER)
 TERMINAL = frozenset(Status) - LIVE
 
-Control = Literal["cancel", "end"]
 Fault = Literal["callee", "agent", "tenant", "provider", "carrier", "platform", "none"]
 
 
@@ -51,6 +52,8 @@ class Outcome:
 WORKER_LOST = Outcome(Status.FAILED, "worker_lost", "platform")
 CANCELED_BY_API = Outcome(Status.CANCELED, "canceled_by_api")
 PROJECT_DELETED = Outcome(Status.CANCELED, "project_deleted", "tenant")
+PROVIDER_KEY_MISSING = Outcome(Status.FAILED, "provider_key_missing", "tenant")
+PROVIDER_KEYS_UNKNOWN = Outcome(Status.FAILED, "provider_keys_unknown", "platform")
 OUTCOME_UNKNOWN = Outcome(Status.FAILED, "outcome_unknown", "carrier")
 
 _BY_CAUSE = {
@@ -60,6 +63,10 @@ _BY_CAUSE = {
     "invalid_number": Outcome(Status.FAILED, "invalid_number", "tenant"),
     "callee_hung_up": Outcome(Status.COMPLETED, "callee_hung_up"),
     "media_lost": Outcome(Status.FAILED, "media_lost", "carrier"),
+    "carrier_unreachable": Outcome(Status.FAILED, "carrier_unreachable", "carrier"),
+    "carrier_auth_failed": Outcome(Status.FAILED, "carrier_auth_failed", "tenant"),
+    "trunk_busy": Outcome(Status.FAILED, "trunk_busy", "tenant"),
+    "no_trunk": Outcome(Status.FAILED, "no_trunk", "tenant"),
 }
 
 
@@ -87,7 +94,7 @@ class Call:
     id: str
     tenant: str
     project_id: str
-    agent_id: str
+    agent_id: str | None  # a refused call to a number without an agent has none
     agent_version: int
     agent: dict[str, Any]
     direction: Literal["outbound", "inbound"]
@@ -110,6 +117,8 @@ class Call:
     fence: int
     batch_id: str | None = None
     batch_line: int | None = None
+    trunk_id: str | None = None
+    answered_by: AnsweredBy | None = None
 
     @property
     def other_party(self) -> str:

@@ -1,6 +1,13 @@
 """What can go wrong with a request about a call."""
 
-from shared.errors import ConflictError, FieldError, InvalidRequestError, NotFoundError, UnavailableError
+from shared.errors import (
+    ConflictError,
+    FieldError,
+    ForbiddenError,
+    InvalidRequestError,
+    NotFoundError,
+    UnavailableError,
+)
 
 
 class CallNotFoundError(NotFoundError):
@@ -27,6 +34,12 @@ class AgentNotFoundError(NotFoundError):
     code = "agent_not_found"
 
 
+class PhoneNumberUnknownError(NotFoundError):
+    """There is no such phone number."""
+
+    code = "phone_number_not_found"
+
+
 class ActiveAgentNotSetError(NotFoundError):
     """The project has no active agent; name one with agentId."""
 
@@ -37,6 +50,12 @@ class NoPhoneNumberError(ConflictError):
     """Neither the agent nor the project has a phone number to call from; add one with POST /phone-number/add-number."""
 
     code = "no_phone_number"
+
+
+class ProviderKeyMissingError(ConflictError):
+    """The project lacks a key that the agent's providers need; set it with PUT /project/{projectId}/provider-keys."""
+
+    code = "provider_key_missing"
 
 
 class VariableMissingError(InvalidRequestError):
@@ -74,6 +93,24 @@ class CallNotInProgressError(ConflictError):
     """The call is not answered yet; cancel it with POST /call/{call_id}/cancel."""
 
     code = "call_not_in_progress"
+
+
+class CommandNotFoundError(NotFoundError):
+    """This call has no command with this id."""
+
+    code = "command_not_found"
+
+
+class TooManyCommandsError(ConflictError):
+    """Too many commands to this call wait already."""
+
+    code = "too_many_commands"
+
+
+class TransferNotAllowedError(ForbiddenError):
+    """The agent may transfer calls only to its transferNumbers."""
+
+    code = "transfer_not_allowed"
 
 
 class CancelUnconfirmedError(UnavailableError):

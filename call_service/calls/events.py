@@ -1,17 +1,19 @@
 """The events of a call. Their data is the public call object as of the event."""
 
-from typing import Any
+from typing import Any, Literal
 
-from pydantic import ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from call_service.calls import repository
 from call_service.calls.domain import TERMINAL, Call, CallTurn, Status
 from call_service.calls.schemas import CallObject, TurnObject
+from call_service.voice.ports import AnsweredBy
 from shared import outbox
 from shared.asyncapi import EventType
 from shared.db import Tx
 
 SOURCE = "call_service"
+_ID = "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f"
 TRANSCRIPT_READY = "call.transcript.ready"
 RECORDING_READY = "call.recording.ready"
 ANALYZED = "call.analyzed"
@@ -32,7 +34,7 @@ class SaidTurn(TurnObject):
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "call_id": "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f",
+                "call_id": _ID,
                 "role": "agent",
                 "text": "Good morning, this is Maya.",
                 "start_ms": 640,
@@ -47,12 +49,89 @@ class SaidTurn(TurnObject):
     timings: dict[str, Any]
 
 
+class TransferredCall(BaseModel):
+    """Who the other party talks with instead of the agent. `warm`: the call goes on through us."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"call_id": _ID, "to": "+12025550100", "mode": "blind"}})
+
+    call_id: str
+    to: str
+    mode: Literal["blind", "warm"]
+
+
+class HeldCall(BaseModel):
+    """Whether the other party is on hold."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"call_id": _ID, "held": True}})
+
+    call_id: str
+    held: bool
+
+
+class DetectedCall(BaseModel):
+    """Who or what answered, as far as is known `at_ms` after the answer. A later one replaces it."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "call_id": _ID,
+                "answeredBy": "voicemail",
+                "confidence": 0.95,
+                "by": "words",
+                "at_ms": 5240,
+            }
+        }
+    )
+
+    call_id: str
+    answered_by: AnsweredBy = Field(serialization_alias="answeredBy")
+    confidence: float
+    by: Literal["words", "timing", "beep", "carrier"]
+    at_ms: int
+
+
+class DegradedCall(BaseModel):
+    """One of the call's engines was late or failed: the conversation goes on with another one."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "call_id": _ID,
+                "stage": "llm",
+                "engine": "openai",
+                "successor": "local",
+                "why": "late",
+                "at_ms": 8140,
+            }
+        }
+    )
+
+    call_id: str
+    stage: Literal["stt", "llm", "tts"]
+    engine: str
+    successor: str
+    why: Literal["late", "failed"]
+    at_ms: int
+
+
+Happening = TransferredCall | HeldCall | DetectedCall | DegradedCall
+_HAPPENINGS: dict[type[Happening], str] = {
+    TransferredCall: "call.transferred",
+    HeldCall: "call.held",
+    DetectedCall: "call.detected",
+    DegradedCall: "call.degraded",
+}
+
 TYPES = (
     EventType("call.queued", CallObject, "A call was accepted and waits for a worker."),
     EventType("call.initiated", CallObject, "A worker has asked the carrier for the call."),
     EventType("call.ringing", CallObject, "The callee's phone rings."),
     EventType("call.answered", CallObject, "The callee has answered."),
     EventType("call.turn", SaidTurn, "A line of the transcript is final. Not sent to webhooks."),
+    EventType("call.detected", DetectedCall, "Who or what answered is known, or known better. Not sent to webhooks."),
+    EventType("call.degraded", DegradedCall, "An engine took over from a broken one. Not sent to webhooks."),
+    EventType("call.held", HeldCall, "The other party was put on hold, or taken back. Not sent to webhooks."),
+    EventType("call.transferred", TransferredCall, "The other party talks with somebody else. Not sent to webhooks."),
     EventType("call.ended", CallObject, "The call has ended, whatever its status; there is exactly one for each call."),
     EventType(TRANSCRIPT_READY, CallObject, "The transcript is complete."),
     EventType(RECORDING_READY, CallObject, "The recording can be fetched."),
@@ -72,6 +151,11 @@ async def publish_turn(tx: Tx, call: Call, turn: CallTurn, timings: dict[str, An
     """`call.turn`: what was just said, for those who watch a call live; it is not sent to webhooks."""
     said = {name: getattr(turn, name) for name in TurnObject.model_fields}
     await _add(tx, call, "call.turn", SaidTurn(call_id=call.id, **said, timings=timings).model_dump())
+
+
+async def publish_happening(tx: Tx, call: Call, happening: Happening) -> None:
+    """What happened to a call that changes none of its states."""
+    await _add(tx, call, _HAPPENINGS[type(happening)], happening.model_dump(mode="json", by_alias=True))
 
 
 async def _add(tx: Tx, call: Call, type_: str, data: dict[str, Any]) -> None:

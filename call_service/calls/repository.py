@@ -6,11 +6,13 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from call_service.calls.domain import Call, CallTurn, Control, Outcome, Status, allowed_before
+from call_service.calls import commands
+from call_service.calls.domain import Call, CallTurn, Outcome, Status, allowed_before
+from call_service.voice.ports import AnsweredBy
 from shared.db import Database, Record, Tx
 from shared.ids import is_id
 
-_IDS = ("id", "tenant", "project_id", "agent_id", "batch_id")
+_IDS = ("id", "tenant", "project_id", "agent_id", "batch_id", "trunk_id")
 _FIELDS = tuple(field.name for field in fields(Call))
 
 
@@ -21,12 +23,17 @@ def _call(row: Record) -> Call:
 
 
 async def insert(tx: Tx, call: Mapping[str, Any], owner: str | None = None, lease: timedelta | None = None) -> Call:
-    """A new queued call. With `owner` it is claimed from the start, and nobody else sees it in the queue."""
+    """A new queued call, by the trunk of the number it calls from.
+
+    With `owner` it is claimed from the start, and nobody else sees it in the queue. The trunk cannot be deleted before
+    this transaction has ended.
+    """
     row = await tx.fetchrow(
         """INSERT INTO calls (id, tenant, project_id, agent_id, agent_version, agent, direction, from_number,
-                to_number, status, dynamic_variables, batch_id, batch_line, owner, fence, lease_until)
+                to_number, status, dynamic_variables, batch_id, batch_line, owner, fence, lease_until, trunk_id)
             VALUES ($1, $2, $3, $4, $5, $6, 'outbound', $7, $8, 'queued', $9, $10, $11, $12,
-                ($12::text IS NOT NULL)::integer, now() + $13::interval) RETURNING *""",
+                ($12::text IS NOT NULL)::integer, now() + $13::interval,
+                (SELECT trunk_id FROM trunk_numbers WHERE tenant = $2 AND number = $7 FOR KEY SHARE)) RETURNING *""",
         call["id"],
         call["tenant"],
         call["project_id"],
@@ -145,22 +152,6 @@ async def listed(
     return [_call(row) for row in rows]
 
 
-async def ask(tx: Tx, call_id: str, control: Control) -> None:
-    """Leave a request for the worker that holds the call, and wake it."""
-    await tx.execute("UPDATE calls SET control = $2 WHERE id = $1", call_id, control)
-    await tx.execute("SELECT pg_notify('calls_control', '')")
-
-
-async def controls(db: Database, owner: str) -> dict[str, Control]:
-    """What was asked of the live calls of this owner."""
-    rows = await db.fetch(
-        """SELECT id, control FROM calls
-            WHERE owner = $1 AND completed_at IS NULL AND ended_at IS NULL AND control IS NOT NULL""",
-        owner,
-    )
-    return {str(row["id"]): row["control"] for row in rows}
-
-
 async def claim(db: Database, owner: str, lease: timedelta, limit: int) -> list[Call]:
     """Take up to `limit` queued calls, oldest first. Each claim raises the fence: an older owner can't write."""
     rows = await db.fetch(
@@ -239,6 +230,23 @@ async def end(tx: Tx, call_id: str, fence: int, outcome: Outcome, data: Mapping[
         dict(data),
         [state.value for state in allowed_before(outcome.status)],
     )
+    if row is None:
+        return None
+    await commands.close(tx, call_id)
+    return _call(row)
+
+
+async def lock_held(tx: Tx, call_id: str, fence: int) -> Call | None:
+    """A call by its fence, locked. None: the fence was lost."""
+    row = await tx.fetchrow("SELECT * FROM calls WHERE id = $1 AND fence = $2 FOR UPDATE", call_id, fence)
+    return _call(row) if row else None
+
+
+async def answered_by(tx: Tx, call_id: str, fence: int, who: AnsweredBy) -> Call | None:
+    """Write who or what answered. None: the fence was lost."""
+    row = await tx.fetchrow(
+        "UPDATE calls SET answered_by = $3 WHERE id = $1 AND fence = $2 RETURNING *", call_id, fence, who
+    )
     return _call(row) if row else None
 
 
@@ -255,8 +263,8 @@ async def add_turn(
     tx: Tx, call_id: str, fence: int, *, position: int, turn: CallTurn, timings: Mapping[str, Any]
 ) -> Call | None:
     """Append a turn; repeating it is harmless. None: the fence was lost."""
-    row = await tx.fetchrow("SELECT * FROM calls WHERE id = $1 AND fence = $2 FOR UPDATE", call_id, fence)
-    if row is None:
+    call = await lock_held(tx, call_id, fence)
+    if call is None:
         return None
     await tx.execute(
         """INSERT INTO call_turns (call_id, position, role, text, start_ms, end_ms, interrupted, timings)
@@ -270,7 +278,7 @@ async def add_turn(
         turn.interrupted,
         dict(timings),
     )
-    return _call(row)
+    return call
 
 
 async def complete(

@@ -23,6 +23,7 @@ from call_service.calls.schemas import (
 from call_service.calls.service import Calls
 from call_service.events.errors import TooManyStreamsError
 from call_service.events.routes import EVENTS, STREAMS
+from call_service.events.schemas import CallEventsQuery
 from call_service.projects import ProjectServiceUnavailableError
 from call_service.recordings import RecordingStore
 from shared.endpoints import Context, Router, unprocessable
@@ -48,6 +49,7 @@ router = Router("Calls")
         errors.AgentNotFoundError,
         errors.ActiveAgentNotSetError,
         errors.NoPhoneNumberError,
+        errors.ProviderKeyMissingError,
         ProjectServiceUnavailableError,
     ],
 )
@@ -187,13 +189,17 @@ async def get_recording(ctx: Context[None]) -> web.FileResponse:
     "GET",
     "/call/{call_id}/events",
     scope=Scope.CALLS_READ,
+    by_stream_token=True,
+    query=CallEventsQuery,
     content_type="text/event-stream",
     errors=[errors.CallNotFoundError, TooManyStreamsError],
+    invalid=unprocessable,
 )
 async def get_call_events(ctx: Context[None]) -> web.StreamResponse:
     """Follow a call live as Server-Sent Events; `Last-Event-ID` resumes."""
+    query = ctx.query(CallEventsQuery, unprocessable)
     call = await ctx.request.app[CALLS].get(ctx.tenant, ctx.path("call_id"))
     given = ctx.request.headers.get("Last-Event-ID", "")
-    after = int(given) if given.isascii() and given.isdigit() and len(given) < 16 else 0
+    after = int(given if given.isascii() and given.isdigit() and len(given) < 16 else query.cursor)
     source = ctx.request.app[EVENTS].of_call(ctx.tenant, call.id)
     return await ctx.request.app[STREAMS].sse(ctx.request, source, after)

@@ -9,6 +9,7 @@ from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field
 
 from call_service.analysis import Question
 from call_service.calls.domain import Call, CallTurn, Status
+from call_service.voice.ports import AnsweredBy
 from shared.clock import rfc3339
 from shared.e164 import E164
 from shared.envelope import Success
@@ -101,6 +102,7 @@ _CALL_EXAMPLE: dict[str, Any] = {
     "projectId": _PROJECT,
     "agentId": _AGENT,
     "agentVersion": 1,
+    "answeredBy": "human",
     "direction": "outbound",
     "from": "+12025550199",
     "to": "+12025550100",
@@ -109,6 +111,7 @@ _CALL_EXAMPLE: dict[str, Any] = {
     "reason": "callee_hung_up",
     "fault": "none",
     "sip_code": None,
+    "trunk_id": None,
     "date": "Wed, 25 Nov 2026 09:00:00 +0000",
     "created_at": "2026-11-25T09:00:00.000Z",
     "answered_at": "2026-11-25T09:00:02.120Z",
@@ -140,8 +143,9 @@ class CallObject(BaseModel):
     call_id: str
     call_sid: str = Field(serialization_alias="callSid")
     project_id: str = Field(serialization_alias="projectId")
-    agent_id: str = Field(serialization_alias="agentId")
+    agent_id: str | None = Field(serialization_alias="agentId")
     agent_version: int = Field(serialization_alias="agentVersion")
+    answered_by: AnsweredBy | None = Field(serialization_alias="answeredBy")
     direction: str
     from_: str = Field(serialization_alias="from")
     to: str
@@ -150,6 +154,7 @@ class CallObject(BaseModel):
     reason: str | None
     fault: str
     sip_code: int | None
+    trunk_id: str | None
     date: str
     created_at: str
     answered_at: str | None
@@ -172,6 +177,7 @@ class CallObject(BaseModel):
             project_id=call.project_id,
             agent_id=call.agent_id,
             agent_version=call.agent_version,
+            answered_by=call.answered_by,
             direction=call.direction,
             from_=call.from_number,
             to=call.to_number,
@@ -180,6 +186,7 @@ class CallObject(BaseModel):
             reason=call.reason,
             fault=call.fault,
             sip_code=call.sip_code,
+            trunk_id=call.trunk_id,
             date=format_datetime(call.created_at.astimezone(UTC)),
             created_at=rfc3339(call.created_at),
             answered_at=rfc3339(call.answered_at) if call.answered_at else None,

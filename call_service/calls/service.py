@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from call_service.analysis import Question
-from call_service.calls import events, repository
+from call_service.calls import commands, events, repository
+from call_service.calls.commands import Command
 from call_service.calls.domain import CANCELED_BY_API, TERMINAL, Call, CallTurn, Status
 from call_service.calls.errors import (
     CallAnsweredError,
@@ -16,8 +18,11 @@ from call_service.calls.errors import (
     CallNotFoundError,
     CallNotInProgressError,
     CancelUnconfirmedError,
+    CommandNotFoundError,
     NoPhoneNumberError,
     ProjectNotFoundError,
+    TooManyCommandsError,
+    TransferNotAllowedError,
     VariableMissingError,
 )
 from call_service.calls.schemas import CallListQuery, CallObject, HistoryQuery
@@ -29,6 +34,7 @@ from shared.ids import is_id, new_id
 from shared.pagination import Cursors, InvalidCursorError, page_of
 
 CONFIRM_SECONDS = 10.0
+COMMAND_SECONDS = 2.0
 _CONFIRM_POLL_SECONDS = 0.05
 _BEING_DIALLED = frozenset({Status.INITIATED, Status.RINGING})
 
@@ -140,7 +146,7 @@ class Calls:
             if call.status is Status.QUEUED:
                 return await end_queued(tx, call, CANCELED_BY_API, self.public_url)
             if call.status in _BEING_DIALLED:
-                await repository.ask(tx, call.id, "cancel")
+                await commands.ask(tx, call.id, "cancel")
         return _canceled(await self._confirmed(call))
 
     async def _confirmed(self, call: Call) -> Call:
@@ -160,12 +166,49 @@ class Calls:
             CallNotFoundError, CallNotInProgressError, CallEndedError
         """
         async with self.db.transaction() as tx:
-            call = await self._locked(tx, tenant, call_id)
-            if call.status in TERMINAL:
-                raise CallEndedError
-            if call.status is not Status.IN_PROGRESS:
-                raise CallNotInProgressError
-            await repository.ask(tx, call.id, "end")
+            call = await self._locked_in_progress(tx, tenant, call_id)
+            await commands.ask(tx, call.id, "end")
+        return call
+
+    async def command(self, tenant: str, call_id: str, kind: commands.Kind, arguments: Mapping[str, Any]) -> Command:
+        """Ask the worker of an answered call for something; waits a moment for what comes of it.
+
+        Raises:
+            CallNotFoundError, CallNotInProgressError, CallEndedError, TooManyCommandsError
+            TransferNotAllowedError: the agent has numbers to transfer to, and this is none of them.
+        """
+        async with self.db.transaction() as tx:
+            call = await self._locked_in_progress(tx, tenant, call_id)
+            allowed = call.agent.get("transferNumbers")
+            if kind == "transfer" and allowed and arguments["to"] not in allowed:
+                raise TransferNotAllowedError
+            if await commands.open_count(tx, call.id) >= commands.MAX_OPEN:
+                raise TooManyCommandsError
+            command = await commands.add(tx, call.id, kind, arguments)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(COMMAND_SECONDS):
+                while command.state == "accepted":
+                    await asyncio.sleep(_CONFIRM_POLL_SECONDS)
+                    command = await self._command(call.id, command.id)
+        return command
+
+    async def find_command(self, tenant: str, call_id: str, command_id: str) -> Command:
+        """Raises CallNotFoundError, CommandNotFoundError."""
+        call = await self.get(tenant, call_id)
+        return await self._command(call.id, command_id)
+
+    async def _command(self, call_id: str, command_id: str) -> Command:
+        command = await commands.find(self.db, call_id, command_id)
+        if command is None:
+            raise CommandNotFoundError
+        return command
+
+    async def _locked_in_progress(self, tx: Tx, tenant: str, call_id: str) -> Call:
+        call = await self._locked(tx, tenant, call_id)
+        if call.status in TERMINAL:
+            raise CallEndedError
+        if call.status is not Status.IN_PROGRESS:
+            raise CallNotInProgressError
         return call
 
     async def _locked(self, tx: Tx, tenant: str, call_id: str) -> Call:

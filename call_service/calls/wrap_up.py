@@ -1,6 +1,7 @@
 """What happens after a call has ended: analysis, then `call.completed`. Anybody holding its fence may do it."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +13,8 @@ from call_service.calls import events, repository
 from call_service.calls.domain import Call, CallTurn, Outcome
 from call_service.llm import LlmClient
 from call_service.recordings import RecordingStore
+from call_service.signalling import repository as signalling
+from call_service.signalling.ladder import LadderEntry
 from call_service.voice.ports import Turn
 from shared.db import Database, Tx
 
@@ -50,8 +53,11 @@ class WrapUp:
     recordings: RecordingStore
     public_url: str
 
-    async def complete(self, call: Call) -> None:
-        """Analyse and complete a call that this process holds by `call.fence`; harmless when it no longer does."""
+    async def complete(self, call: Call, messages: Sequence[LadderEntry] = ()) -> None:
+        """Analyse and complete a call that this process holds by `call.fence`; harmless when it no longer does.
+
+        `messages` are those of SIP.
+        """
         recording = await asyncio.to_thread(self.recordings.finished, call.id)
         turns = await repository.turns(self.db, call.id)
         analysis = await self.analyzer.analyze(call, turns, []) if call.answered_at else None
@@ -63,6 +69,8 @@ class WrapUp:
         ]
         async with self.db.transaction() as tx:
             completed = await repository.complete(tx, call.id, call.fence, recording=recording, analysis=analysis)
+            if completed and messages:
+                await signalling.add(tx, call.id, messages)
             if completed:
                 await events.publish(tx, completed, self.public_url, *types)
 

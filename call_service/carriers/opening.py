@@ -1,47 +1,34 @@
-"""Opens the carrier that the settings ask for."""
+"""Opens the carriers of a worker."""
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from pathlib import Path
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import TYPE_CHECKING
 
-from pydantic import TypeAdapter, ValidationError
-
-from call_service.carriers.port import Carrier
+from call_service.carriers.routing import RoutingCarrier
 from call_service.carriers.simulated import ScriptBook, SimulatedCarrier
 from call_service.carriers.ticker import Ticker
 from call_service.settings import WorkerSettings
 from call_service.voice.engines.bundle import Engines
-from shared.errors import UnavailableError
+from shared.http_client import is_public
 
 if TYPE_CHECKING:
-    from call_service.carriers.sip import Trunk
+    from call_service.carriers.sip import SipCarrier
 
 CALLEE_VOICE = "heart-brisk"
 
 
-class TrunksUnusableError(UnavailableError):
-    """The file of SIP trunks can't be used."""
-
-
 @asynccontextmanager
-async def open_carrier(settings: WorkerSettings, engines: Engines) -> AsyncIterator[Carrier]:
-    """The carrier, ready to dial; its legs are ended when the block ends.
-
-    Raises:
-        TrunksUnusableError: names the file and the field.
-        OSError: a SIP port is taken.
-    """
-    if settings.carrier == "sip":
-        async with _sip(settings) as sip:
-            yield sip
-        return
-    simulated = _simulated(settings, engines)
-    try:
-        yield simulated
-    finally:
-        await simulated.close()
+async def open_carrier(settings: WorkerSettings, engines: Engines) -> AsyncIterator[RoutingCarrier]:
+    """The carrier, ready to dial; its legs are ended when the block ends."""
+    default = _simulated(settings, engines) if settings.carrier == "simulated" else None
+    async with AsyncExitStack() as media:
+        carrier = RoutingCarrier(default, lambda: _sip(settings, media))
+        try:
+            yield carrier
+        finally:
+            await carrier.close()
 
 
 def _simulated(settings: WorkerSettings, engines: Engines) -> SimulatedCarrier:
@@ -56,38 +43,28 @@ def _simulated(settings: WorkerSettings, engines: Engines) -> SimulatedCarrier:
     )
 
 
-@asynccontextmanager
-async def _sip(settings: WorkerSettings) -> AsyncIterator[Carrier]:
+async def _sip(settings: WorkerSettings, media: AsyncExitStack) -> "SipCarrier":
+    """Raises OSError where a port is taken, or a certificate can't be read."""
     # An extra that workers without SIP don't need.
     from call_service.carriers.rtp import RtpEngine  # noqa: PLC0415
-    from call_service.carriers.sip import Listener, SipCarrier  # noqa: PLC0415
+    from call_service.carriers.sip import Listener, SipCarrier, server_context  # noqa: PLC0415
 
-    path = settings.sip_trunks_file
-    if path is None:
-        raise TrunksUnusableError("CARRIER=sip needs SIP_TRUNKS_FILE.")
-    trunks = _read(path)
     address = str(settings.sip_address)
     advertised = str(settings.sip_advertised_address or settings.sip_address)
     ports = range(settings.rtp_first_port, settings.rtp_last_port + 1)
-    rtp = RtpEngine(ports, address, advertised, Ticker())
     listeners = tuple(Listener(kind, address, settings.sip_port, advertised) for kind in ("UDP", "TCP"))
-    carrier = SipCarrier(trunks, rtp, listeners)
-    await carrier.open()
+    certificate, key = settings.sip_tls_certificate, settings.sip_tls_key
+    tls = None
+    if certificate and key:
+        tls = await asyncio.to_thread(server_context, str(certificate), str(key))
+        listeners += (Listener("TLS", address, settings.sip_tls_port, advertised),)
+    rtp = RtpEngine(ports, address, advertised, Ticker())
+    may_reach = (lambda _address: True) if settings.trunk_allow_private else is_public
+    carrier = SipCarrier((), rtp, listeners, server_tls=tls, may_reach=may_reach)
     try:
-        yield carrier
-    finally:
+        await carrier.open()
+    except BaseException:
         await carrier.close()
-        await rtp.close()
-
-
-def _read(path: Path) -> "tuple[Trunk, ...]":
-    from call_service.carriers.sip import Trunk  # noqa: PLC0415 - as above
-
-    try:
-        return TypeAdapter(tuple[Trunk, ...]).validate_json(path.read_bytes())
-    except OSError as error:
-        raise TrunksUnusableError(f"{path}: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise TrunksUnusableError(f"{path}: {where}: {first['msg']}") from None
+        raise
+    media.push_async_callback(rtp.close)
+    return carrier

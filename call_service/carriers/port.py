@@ -5,25 +5,33 @@ Audio on both sides of the port is signed 16-bit little-endian mono PCM at 8 kHz
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
+
+from call_service.signalling.ladder import Ladder
 
 SAMPLE_RATE = 8_000
 FRAME_MS = 20
 FRAME_SAMPLES = SAMPLE_RATE * FRAME_MS // 1000
+KEY_MS = 100
 FRAME_BYTES = FRAME_SAMPLES * 2
 SILENCE_FRAME = bytes(FRAME_BYTES)
 
 
 @dataclass(frozen=True, slots=True)
 class DialRequest:
-    """One attempt to reach one number. `to` and `from_` are E.164; `call_id` makes the attempt known to `find`."""
+    """One attempt to reach one number. `to` and `from_` are E.164; `call_id` makes the attempt known to `find`.
+
+    Whatever comes of it, a carrier with SIP messages leaves them in `ladder`. `trunk_id` says which trunk it goes by.
+    """
 
     call_id: str
     to: str
     from_: str
     ring_timeout: timedelta
+    ladder: Ladder = field(default_factory=Ladder, compare=False, repr=False)
+    trunk_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +71,17 @@ class Cause:
 
     CALLEE_HUNG_UP = "callee_hung_up"
     LOCAL_HANG_UP = "agent_hung_up"
+    TRANSFERRED = "transferred"
     BUSY = "callee_busy"
     NO_ANSWER = "no_answer"
     DECLINED = "declined"
     INVALID_NUMBER = "invalid_number"
     MEDIA_LOST = "media_lost"
     CARRIER_REJECTED = "carrier_rejected"
+    CARRIER_UNREACHABLE = "carrier_unreachable"
+    CARRIER_AUTH_FAILED = "carrier_auth_failed"
+    TRUNK_BUSY = "trunk_busy"
+    NO_TRUNK = "no_trunk"
 
 
 LegEvent = Ringing | Answered | DtmfReceived | MachineDetected | Ended
@@ -85,6 +98,14 @@ class CarrierRejectedError(Exception):
 
 class OutcomeUnknownError(Exception):
     """It cannot be told whether the carrier took the attempt; it must never be dialled again."""
+
+
+class TransferFailedError(Exception):
+    """The other party was not reached; the call goes on. `sip_code` is the final status that was reported."""
+
+    def __init__(self, sip_code: int) -> None:
+        super().__init__(f"the transfer ended with {sip_code}")
+        self.sip_code = sip_code
 
 
 class Leg(Protocol):
@@ -115,11 +136,60 @@ class Leg(Protocol):
     def on_played_frame(self, listener: Callable[[bytes], None]) -> None:
         """Deliver every frame as it goes out to the callee (silence included): what the recorder needs."""
 
-    async def send_dtmf(self, digits: str) -> None:
-        """Press keys (`0-9*#A-D`) towards the callee."""
+    async def send_dtmf(self, digits: str, key_ms: int = KEY_MS) -> None:
+        """Press keys (`0-9*#A-D`) towards the callee, each for `key_ms`."""
+
+    async def hold(self, *, held: bool) -> bool:
+        """Stop hearing the callee, or hear it again; whether the network agreed. What we play is heard all the time."""
+
+    async def transfer(self, target: str) -> None:
+        """Send the callee to a number (or SIP URI) and leave; the leg ends as `transferred`.
+
+        Raises:
+            TransferFailedError: it does not talk with the target; the call goes on.
+        """
 
     async def hang_up(self) -> None:
         """End the leg now. Harmless when it has ended already."""
+
+
+class CallGoneError(Exception):
+    """The caller gave up, or the call was answered or rejected already."""
+
+
+class CallRefusedError(Exception):
+    """The call could not be answered and was refused with `sip_code`."""
+
+    def __init__(self, sip_code: int) -> None:
+        super().__init__(f"refused with {sip_code}")
+        self.sip_code = sip_code
+
+
+class IncomingCall(Protocol):
+    """A call that comes in and waits for our decision. `from_` and `to` are the numbers as the network writes them."""
+
+    trunk: str
+    from_: str
+    to: str
+    is_open: bool  # neither decided nor given up
+    ladder: Ladder
+
+    def on_cancel(self, listener: Callable[[], None]) -> None:
+        """Tell when the caller gives up before the answer."""
+
+    def ring(self) -> None:
+        """Let the caller hear that we are alerted."""
+
+    def reject(self, sip_code: int) -> None:
+        """Refuse with a status of 300 or more. Harmless when the call is decided."""
+
+    def answer(self) -> Leg:
+        """Pick up. The leg tells `Answered` once the caller knows.
+
+        Raises:
+            CallGoneError: too late.
+            CallRefusedError: it could not be.
+        """
 
 
 class Carrier(Protocol):
@@ -137,6 +207,9 @@ class Carrier(Protocol):
 
     async def find(self, call_id: str) -> bool | None:
         """Was an attempt with this id dialled? True, False, or None when the carrier cannot tell."""
+
+    def on_call(self, listener: Callable[[IncomingCall], None]) -> None:
+        """Give calls that come in to `listener`; without one they are refused."""
 
     async def close(self) -> None:
         """End all legs and free what the carrier holds."""

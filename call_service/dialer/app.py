@@ -3,28 +3,43 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import aiohttp
 from aiohttp import web
 
 from call_service.batches.dialing import BatchDialer
 from call_service.calls.wrap_up import Analyzer, WrapUp
 from call_service.carriers.opening import open_carrier
-from call_service.carriers.port import Carrier
+from call_service.carriers.routing import RoutingCarrier
 from call_service.dialer.runner import Tools
 from call_service.dialer.worker import Worker
+from call_service.inbound.directory import NumberDirectory
+from call_service.inbound.reception import Reception
 from call_service.llm import LlmClient
 from call_service.owner import owner_name
+from call_service.projects import HttpProjectDirectory
 from call_service.recordings import RecordingStore
 from call_service.settings import WorkerSettings, llm_settings
+from call_service.trunks.keeper import TrunkKeeper
+from call_service.trunks.service import PURPOSE
+from call_service.vendors.building import Sessions
+from call_service.vendors.equipment import Vendors
+from call_service.vendors.keys import KeyRing
 from call_service.voice.brain import build_brain
 from call_service.voice.engines.bundle import Engines, load_engines
 from call_service.voice.ports import Brain
-from shared.background import running
+from shared.background import kept_running, running
+from shared.clock import SystemClock
+from shared.endpoints import INTERNAL_TOKENS
+from shared.health import HEALTH
 from shared.http import DRAIN_HOOKS, new_app
 from shared.resources import DATABASE, database
+from shared.secret_box import SecretBox
 
 ENGINES = web.AppKey("engines", Engines)
-CARRIER = web.AppKey("carrier", Carrier)
+CARRIER = web.AppKey("carrier", RoutingCarrier)
 BRAIN = web.AppKey("brain", Brain)
+NUMBERS = web.AppKey("numbers", NumberDirectory)
+VENDORS = web.AppKey("vendors", Vendors)
 ANALYZER = web.AppKey("analyzer", Analyzer)
 
 
@@ -51,6 +66,15 @@ def build_app(settings: WorkerSettings) -> web.Application:
         if llm:
             await llm.close()
 
+    async def vendors(app: web.Application) -> AsyncIterator[None]:
+        sessions = Sessions(allow_private=settings.provider_allow_private)
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+            directory = HttpProjectDirectory(session, str(settings.project_url), app[INTERNAL_TOKENS])
+            app[NUMBERS] = NumberDirectory(directory, SystemClock())
+            app[VENDORS] = Vendors(KeyRing(directory), sessions, settings.provider_base_urls)
+            yield
+        await sessions.close()
+
     async def worker(app: web.Application) -> AsyncIterator[None]:
         recordings = RecordingStore(settings.recordings_dir)
         tools = Tools(
@@ -63,14 +87,22 @@ def build_app(settings: WorkerSettings) -> web.Application:
             timedelta(seconds=settings.ring_timeout_seconds),
             settings.price_per_minute,
             settings.currency,
+            app[VENDORS],
         )
         owner = owner_name("worker")
         batches = BatchDialer(app[DATABASE], owner, tools.lease, tools.price_per_minute, str(settings.public_url))
         worker = Worker(app[DATABASE], tools, batches, owner=owner, max_calls=settings.worker_max_calls)
-        app[DRAIN_HOOKS].append(worker.drain)
-        async with running(worker.run(settings.heartbeat_seconds), "worker"):
+        reception = Reception(tools, worker, app[NUMBERS])
+        app[CARRIER].on_call(reception.take)
+        box = SecretBox(settings.encryption_key.get_secret_value(), PURPOSE)
+        ca_file = str(settings.sip_ca_file) if settings.sip_ca_file else None
+        keeper = TrunkKeeper(app[DATABASE], app[CARRIER], box, owner=owner, ca_file=ca_file)
+        app[DRAIN_HOOKS].extend([keeper.drain, worker.drain])
+        keeping = kept_running(keeper.run, "trunk keeper", app[HEALTH])
+        async with keeping, running(worker.run(settings.heartbeat_seconds), "worker"):
             yield
+            await reception.close()
             await worker.stop()
 
-    app.cleanup_ctx.extend([database(settings, settings.database_schema), engines, carrier, brain, worker])
+    app.cleanup_ctx.extend([database(settings, settings.database_schema), engines, carrier, brain, vendors, worker])
     return app

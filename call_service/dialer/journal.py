@@ -14,7 +14,8 @@ import structlog
 
 from call_service.batches.gate import refusal
 from call_service.batches.settlement import settle
-from call_service.calls import events, repository
+from call_service.calls import commands, events, repository
+from call_service.calls.commands import Command
 from call_service.calls.domain import Call, CallTurn, Outcome, Status
 from shared.db import Database, DatabaseUnavailableError, Tx
 
@@ -81,6 +82,41 @@ class Journal:
             )
             if call:
                 await events.publish_turn(tx, call, turn, timings)
+            return call
+
+        self._submit(write)
+
+    def finish(self, command: Command, reason: str | None = None, *, event: events.Happening | None = None) -> None:
+        """Queue what came of a command, with the event of it; `reason` says why it failed."""
+
+        async def write(tx: Tx) -> Call | None:
+            call = await repository.lock_held(tx, self.call.id, self.call.fence)
+            if call:
+                await commands.finish(tx, command, reason)
+            if call and event:
+                await events.publish_happening(tx, call, event)
+            return call
+
+        self._submit(write)
+
+    def degraded(self, event: events.DegradedCall) -> None:
+        """Queue that an engine took over from another."""
+
+        async def write(tx: Tx) -> Call | None:
+            call = await repository.lock_held(tx, self.call.id, self.call.fence)
+            if call:
+                await events.publish_happening(tx, call, event)
+            return call
+
+        self._submit(write)
+
+    def detected(self, event: events.DetectedCall) -> None:
+        """Queue who or what answered."""
+
+        async def write(tx: Tx) -> Call | None:
+            call = await repository.answered_by(tx, self.call.id, self.call.fence, event.answered_by)
+            if call:
+                await events.publish_happening(tx, call, event)
             return call
 
         self._submit(write)

@@ -1,29 +1,33 @@
 """One call, from the claim to its completion."""
 
 import asyncio
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from typing import Any
 
 import structlog
 
+from call_service.calls.commands import Command
 from call_service.calls.domain import (
     CANCELED_BY_API,
     OUTCOME_UNKNOWN,
+    PROVIDER_KEY_MISSING,
+    PROVIDER_KEYS_UNKNOWN,
     WORKER_LOST,
     Call,
     CallTurn,
-    Control,
     Outcome,
     Status,
     outcome_of,
 )
+from call_service.calls.events import DegradedCall, DetectedCall
 from call_service.calls.wrap_up import WrapUp
 from call_service.carriers.port import (
     Answered,
     Carrier,
     CarrierRejectedError,
+    Cause,
     DialRequest,
     Ended,
     Leg,
@@ -31,10 +35,20 @@ from call_service.carriers.port import (
     OutcomeUnknownError,
     Ringing,
 )
+from call_service.carriers.routing import SIP
+from call_service.dialer.control import CallControl, Line
 from call_service.dialer.journal import FenceLostError, Journal
 from call_service.dialer.options import profile_of, session_options
+from call_service.dialer.second_leg import Voice
+from call_service.dialer.turn_times import TurnTimes
+from call_service.projects import ProjectServiceUnavailableError
 from call_service.recordings import RecordingStore
+from call_service.signalling.ladder import Ladder, LadderEntry
+from call_service.vendors.building import KeyMissingError
+from call_service.vendors.equipment import Equipment, Vendors, count_switch, equipped
+from call_service.voice.detection import Verdict
 from call_service.voice.engines.bundle import Engines
+from call_service.voice.fallback import Switch
 from call_service.voice.options import TurnTimings
 from call_service.voice.ports import Brain, Role, Turn
 from call_service.voice.recorder import Recorder
@@ -46,6 +60,7 @@ log = structlog.get_logger(__name__)
 PLACE_TIMEOUT_SECONDS = 15
 # A carrier that neither answers nor ends the attempt is given up this long after its own ring time-out.
 RING_GRACE_SECONDS = 15
+GOODBYE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +76,7 @@ class Tools:
     ring_timeout: timedelta
     price_per_minute: Decimal
     currency: str
+    vendors: Vendors
 
 
 class CallRunner:
@@ -72,7 +88,11 @@ class CallRunner:
         self._events: asyncio.Queue[LegEvent | None] = asyncio.Queue()  # None: look whether it is canceled
         self._is_canceled = False
         self._session: VoiceSession | None = None
+        self._control: CallControl | None = None
+        self._equipment: Equipment
+        self._times: TurnTimes
         self._data: dict[str, str] = {}
+        self._ladder = Ladder()
 
     def lose(self) -> None:
         """The lease is gone: hang up and write nothing more."""
@@ -83,10 +103,13 @@ class CallRunner:
         if self._session:
             self._session.request_end(reason)
 
-    def obey(self, control: Control) -> None:
-        """Do what the API asks for: `cancel` a call that is not answered, `end` one that is."""
-        if control == "end":
+    def obey(self, command: Command) -> None:
+        """Do what the API asks for, once, however often it is told; what comes too early or too late is left alone."""
+        if command.kind == "end":
             self.request_end("caller_api_ended")
+        elif command.kind != "cancel":
+            if self._control:
+                self._control.submit(command)
         elif not self._session:
             self._is_canceled = True
             self._events.put_nowait(None)
@@ -95,10 +118,10 @@ class CallRunner:
         structlog.contextvars.bind_contextvars(call_id=self._journal.call.id, tenant=self._journal.call.tenant)
         async with running(self._journal.run(), "journal"):
             try:
-                outcome = await self._dial()
+                outcome = await self._equip_and_dial()
                 ended = await self._end(outcome)
                 if ended:
-                    await self._tools.wrap_up.complete(self._journal.call)
+                    await self._tools.wrap_up.complete(self._journal.call, await self._sip_messages())
             except FenceLostError:
                 log.warning("call lost")
             except Exception:
@@ -109,18 +132,37 @@ class CallRunner:
         tools = self._tools
         return await self._journal.end(outcome, self._data, tools.price_per_minute, tools.currency)
 
+    async def _sip_messages(self) -> list[LadderEntry]:
+        """Of the whole call: the answer to our BYE, which is still on its way, belongs to it."""
+        if self._ladder.entries:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(GOODBYE_SECONDS):
+                    await self._ladder.is_closed.wait()
+        return self._ladder.entries
+
+    async def _equip_and_dial(self) -> Outcome:
+        """Nobody is dialled who could not be talked to."""
+        tools = self._tools
+        try:
+            async with equipped(self._journal.call, tools.engines, tools.brain, tools.vendors) as self._equipment:
+                return await self._dial()
+        except KeyMissingError as error:
+            log.info("key missing", provider=error.provider)
+            return PROVIDER_KEY_MISSING
+        except ProjectServiceUnavailableError:
+            return PROVIDER_KEYS_UNKNOWN
+
     async def _dial(self) -> Outcome:
         """Intent first: it is committed before the carrier hears of the call, so that nobody dials it a second time."""
         started = asyncio.get_running_loop().time()
-        refused = await self._journal.intend(self._tools.carrier.name)
+        refused = await self._journal.intend(SIP if self._journal.call.trunk_id else self._tools.carrier.name)
         if refused is not None:
             return refused
-        call = self._journal.call
         if self._is_canceled:
             return CANCELED_BY_API
         if asyncio.get_running_loop().time() - started > self._tools.lease.total_seconds():
             return WORKER_LOST  # after such a stall the sweeper may have ended the call: dial nobody
-        request = DialRequest(call.id, call.to_number, call.from_number, self._tools.ring_timeout)
+        request = self._request()
         try:
             async with asyncio.timeout(PLACE_TIMEOUT_SECONDS):
                 leg = await self._tools.carrier.place(request)
@@ -129,11 +171,19 @@ class CallRunner:
             return outcome_of(error.reason, error.sip_code)
         except (OutcomeUnknownError, TimeoutError):
             return await self._reconcile()
+        return await self._hold(leg)
+
+    async def _hold(self, leg: Leg) -> Outcome:
         try:
             async with running(self._hang_up_when_lost(leg), "fence watch"):
                 return await self._follow(leg)
         finally:
             await leg.hang_up()
+
+    def _request(self) -> DialRequest:
+        call = self._journal.call
+        ours = call.from_number if call.direction == "outbound" else call.to_number
+        return DialRequest(call.id, call.other_party, ours, self._tools.ring_timeout, self._ladder, call.trunk_id)
 
     async def _reconcile(self) -> Outcome:
         """Ask the carrier whether it dialled. It is never dialled again, whatever the answer."""
@@ -179,14 +229,23 @@ class CallRunner:
         agent = self._journal.call.agent
         tools = self._tools
         recorder = Recorder(tools.recordings.path_for(self._journal.call.id)) if agent["recordingEnabled"] else None
-        conversation = tools.brain.converse(profile_of(self._journal.call))
-        session = VoiceSession(leg, tools.engines, conversation, session_options(agent), self, recorder=recorder)
+        options = session_options(self._journal.call)
+        engines = self._equipment.engines(tools.engines, self._switched)
+        profile = profile_of(self._journal.call)
+        conversation = self._equipment.conversation(profile, options.phrases.repeat, self._switched)
+        self._times = TurnTimes(tools.carrier.name, self._equipment.usage)
+        session = VoiceSession(leg, engines, conversation, options, self, recorder=recorder)
         self._session = session
         while not self._events.empty():
             if (event := self._events.get_nowait()) is not None:
                 session.on_leg_event(event)
+        voice = Voice(engines.synthesizer, agent["voice_id"])
+        control = self._control = CallControl(Line(leg, tools.carrier, self._request(), voice), session, self._journal)
         try:
-            result = await session.run()
+            async with running(control.run(), "call control"):
+                result = await session.run()
+            if result.reason == Cause.TRANSFERRED:
+                control.left()
         finally:
             if recorder:
                 await recorder.finish()
@@ -196,14 +255,39 @@ class CallRunner:
         await self._journal.lost.wait()
         await leg.hang_up()
 
+    def _switched(self, switch: Switch) -> None:
+        count_switch(switch)
+        at_ms = self._session.now_ms() if self._session else 0
+        self._journal.degraded(
+            DegradedCall(
+                call_id=self._journal.call.id,
+                stage=switch.stage,
+                engine=switch.engine,
+                successor=switch.successor,
+                why=switch.why,
+                at_ms=at_ms,
+            )
+        )
+
     # ---- what the session reports ------------------------------------------------------------------------------
 
     def on_turn(self, turn: Turn, timings: TurnTimings) -> None:
-        known: dict[str, Any] = {name: value for name, value in asdict(timings).items() if value is not None}
-        self._journal.turn(CallTurn(turn.role, turn.text, turn.start_ms, turn.end_ms, turn.interrupted), known)
+        said = CallTurn(turn.role, turn.text, turn.start_ms, turn.end_ms, turn.interrupted)
+        self._journal.turn(said, self._times.of(timings))
 
     def on_speech_started(self, role: Role) -> None:
         """Nothing is written before the turn is final."""
 
     def on_collected(self, field: str, value: str) -> None:
         self._data[field] = value
+
+    def on_detected(self, verdict: Verdict, at_ms: int) -> None:
+        call_id = self._journal.call.id
+        known = DetectedCall(
+            call_id=call_id,
+            answered_by=verdict.kind,
+            confidence=verdict.confidence,
+            by=verdict.by,
+            at_ms=at_ms,
+        )
+        self._journal.detected(known)

@@ -12,7 +12,7 @@ import structlog
 from prometheus_client import Counter, Gauge
 
 from call_service.batches.dialing import BatchDialer, Claimed
-from call_service.calls import repository
+from call_service.calls import commands, repository
 from call_service.calls.domain import Call
 from call_service.dialer.runner import CallRunner, Tools
 from shared.db import Database, DatabaseUnavailableError
@@ -38,12 +38,13 @@ class Worker:
         self._db = db
         self._tools = tools
         self._batches = batches
-        self._owner = owner
+        self.owner = owner
         self._lease = tools.lease
         self._max_calls = max_calls
         self._live: dict[str, tuple[int, CallRunner, asyncio.Task[None]]] = {}
         self._wake = asyncio.Event()
         self._is_draining = False
+        self._reserved = 0
         CALL_SLOTS.set(max_calls)
 
     async def run(self, heartbeat_seconds: float) -> None:
@@ -75,10 +76,10 @@ class Worker:
     async def _claim_forever(self) -> None:
         while not self._is_draining:
             self._wake.clear()
-            free = self._max_calls - len(self._live)
+            free = self._max_calls - len(self._live) - self._reserved
             claimed = await self._claim(free) if free > 0 else []
             for call, delay_seconds in claimed:
-                self._start(call, delay_seconds)
+                self.start(call, CallRunner(call, self._tools), delay_seconds)
             if not claimed or len(claimed) == free:
                 await self._idle()
 
@@ -86,7 +87,7 @@ class Worker:
         """Calls that somebody asked for one by one come first; batches get the places that are left."""
         claimed: list[Claimed] = []
         try:
-            claimed += [Claimed(call, 0) for call in await repository.claim(self._db, self._owner, self._lease, free)]
+            claimed += [Claimed(call, 0) for call in await repository.claim(self._db, self.owner, self._lease, free)]
             if len(claimed) < free:
                 claimed += await self._batches.claim(free - len(claimed))
         except DATABASE_ERRORS:
@@ -101,8 +102,23 @@ class Worker:
             async with asyncio.timeout(POLL_SECONDS):
                 await self._wake.wait()
 
-    def _start(self, call: Call, delay_seconds: float) -> None:
-        runner = CallRunner(call, self._tools)
+    @property
+    def is_draining(self) -> bool:
+        """No more calls are taken."""
+        return self._is_draining
+
+    def reserve(self) -> bool:
+        """A place for a call that comes in, if there is one; `unreserve` gives it back."""
+        is_free = len(self._live) + self._reserved < self._max_calls
+        self._reserved += is_free
+        return is_free
+
+    def unreserve(self) -> None:
+        """The call is started, or will not be."""
+        self._reserved -= 1
+
+    def start(self, call: Call, runner: CallRunner, delay_seconds: float = 0) -> None:
+        """Run a call that this worker owns."""
 
         async def run() -> None:
             await asyncio.sleep(delay_seconds)
@@ -119,9 +135,13 @@ class Worker:
         self._wake.set()
 
     async def _obey(self) -> None:
-        for call_id, control in (await repository.controls(self._db, self._owner)).items() if self._live else ():
-            if (asked := self._live.get(call_id)) is not None:
-                asked[1].obey(control)
+        held = self._held()
+        for command in await commands.open_of(self._db, held) if held else ():
+            if (asked := self._live.get(command.call_id)) is not None:
+                asked[1].obey(command)
+
+    def _held(self) -> dict[str, int]:
+        return {call_id: fence for call_id, (fence, _runner, _task) in self._live.items()}
 
     async def _renew_forever(self, heartbeat_seconds: float) -> None:
         while True:
@@ -130,12 +150,12 @@ class Worker:
 
     async def _renew(self) -> None:
         """A call whose lease is gone is hung up: another process has ended it."""
-        held = {call_id: fence for call_id, (fence, _runner, _task) in self._live.items()}
+        held = self._held()
         if not held:
             return
         try:
             async with asyncio.timeout(RENEW_TIMEOUT_SECONDS):
-                kept = await repository.renew(self._db, self._owner, self._lease, held)
+                kept = await repository.renew(self._db, self.owner, self._lease, held)
         except (*DATABASE_ERRORS, TimeoutError):
             log.warning("cannot renew leases", exc_info=True)
             return

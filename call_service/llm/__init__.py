@@ -1,6 +1,8 @@
-"""A small client for any endpoint that speaks OpenAI's chat completions."""
+"""A small client for language models: OpenAI's chat completions, and Anthropic's messages."""
 
+from call_service.llm.anthropic import AnthropicDialect
 from call_service.llm.client import LlmClient, LlmSettings
+from call_service.llm.dialect import OpenAiDialect
 from call_service.llm.errors import (
     LlmAuthError,
     LlmBusyError,
@@ -10,9 +12,10 @@ from call_service.llm.errors import (
     LlmTimeoutError,
     LlmUnreachableError,
 )
-from call_service.llm.messages import Delta, Message, TextDelta, ToolCall
+from call_service.llm.messages import Delta, Message, TextDelta, ToolCall, Usage
 
 __all__ = [
+    "AnthropicDialect",
     "Delta",
     "LlmAuthError",
     "LlmBusyError",
@@ -24,6 +27,8 @@ __all__ = [
     "LlmTimeoutError",
     "LlmUnreachableError",
     "Message",
+    "OpenAiDialect",
     "TextDelta",
     "ToolCall",
+    "Usage",
 ]

@@ -1,7 +1,7 @@
 """The client: streamed replies for the voice loop, validated JSON for the analysis."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -12,6 +12,7 @@ import orjson
 import stamina
 from pydantic import BaseModel, SecretStr
 
+from call_service.llm.dialect import ChatRequest, Dialect, OpenAiDialect
 from call_service.llm.errors import (
     LlmError,
     LlmProtocolError,
@@ -20,18 +21,33 @@ from call_service.llm.errors import (
     LlmUnreachableError,
     error_of_status,
 )
-from call_service.llm.messages import Delta, Message, StreamAssembler
+from call_service.llm.messages import Delta, Message, Usage
 from call_service.llm.sse import data_lines
-from call_service.llm.structured import content_of, parse_as, plain_json_messages, schema_format
+from call_service.llm.structured import parse_as, plain_json_messages
+from shared.providers import at
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _T = TypeVar("_T")
 _ERROR_BODY_BYTES = 8_192
+# What a model may do without: reasoning models take no temperature, old servers do not count the tokens of a stream.
+_DISPENSABLE = frozenset({"temperature", "stream_options"})
+_OURS = frozenset({"model", "messages", "stream", "system", "tools"})
+
+
+def bearer(key: str) -> dict[str, str]:
+    """The key as most endpoints take it."""
+    return {"Authorization": f"Bearer {key}"} if key else {}
+
+
+def _uncounted(_usage: Usage) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class LlmSettings:
-    """Where the model is and how long it may take. `base_url` ends before `/chat/completions`."""
+    """Where the model is and how long it may take. `base_url` ends before `/chat/completions`.
+
+    `options` go along with each request and win over what we would send; `on_usage` hears of every request's tokens.
+    """
 
     base_url: str
     model: str
@@ -40,21 +56,27 @@ class LlmSettings:
     total_timeout: timedelta = timedelta(seconds=30)
     attempts: int = 3
     max_response_bytes: int = 1_000_000
+    dialect: Dialect = field(default_factory=OpenAiDialect)
+    auth: Callable[[str], Mapping[str, str]] = bearer
+    options: Mapping[str, Any] = field(default_factory=dict)
+    on_usage: Callable[[Usage], None] = _uncounted
 
 
 class LlmClient:
-    """Talks to one model. The connection pool opens with the first request; `close` ends it."""
+    """Talks to one model, over `session` (not closed here) or over a pool of its own that the first request opens."""
 
-    def __init__(self, settings: LlmSettings) -> None:
+    def __init__(self, settings: LlmSettings, session: aiohttp.ClientSession | None = None) -> None:
         self._settings = settings
-        self._session: aiohttp.ClientSession | None = None
+        self._session = session
+        self._is_own = session is None
+        self._refused: set[str] = set()
         self._retry = stamina.AsyncRetryingCaller(
             attempts=settings.attempts, timeout=settings.total_timeout, wait_initial=0.2, wait_max=2.0, wait_jitter=0.3
         ).on(_may_retry)
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._session:
+        if self._session and self._is_own:
             await self._session.close()
 
     async def stream(
@@ -69,9 +91,9 @@ class LlmClient:
         Raises:
             LlmError: see the subclasses; after the first delta nothing is retried.
         """
-        body = self._body(messages, stream=True, temperature=temperature, tools=list(tools) or None)
+        request = ChatRequest(self._settings.model, messages, stream=True, temperature=temperature, tools=tools)
         deadline = _deadline(self._settings.total_timeout)
-        delta, deltas = await self._retry(self._open, body, deadline)
+        delta, deltas = await self._retry(self._open, request, deadline)
         async with aclosing(deltas):
             while delta is not None:
                 yield delta
@@ -84,44 +106,69 @@ class LlmClient:
             LlmError: also when the answer does not fit (`LlmProtocolError`).
         """
         deadline = _deadline(self._settings.total_timeout)
+        plain = ChatRequest(self._settings.model, plain_json_messages(messages, answer))
+        if not self._settings.dialect.has_json_answers:
+            return parse_as(answer, await self._retry(self._complete, plain, deadline))
         try:
-            body = self._body(messages, response_format=schema_format(answer))
-            text = await self._retry(self._complete, body, deadline)
+            by_schema = ChatRequest(self._settings.model, messages, answer=answer)
+            text = await self._retry(self._complete, by_schema, deadline)
         except LlmRejectedError:
-            text = await self._retry(self._complete, self._body(plain_json_messages(messages, answer)), deadline)
+            text = await self._retry(self._complete, plain, deadline)
         return parse_as(answer, text)
 
-    def _body(self, messages: Sequence[Message], **options: Any) -> bytes:
-        chosen = {name: value for name, value in options.items() if value is not None}
-        return orjson.dumps({"model": self._settings.model, "messages": list(messages), **chosen})
+    def _body(self, request: ChatRequest) -> bytes:
+        options = {name: value for name, value in self._settings.options.items() if name not in _OURS}
+        body = self._settings.dialect.body(request) | options
+        return orjson.dumps({name: value for name, value in body.items() if name not in self._refused})
 
-    async def _open(self, body: bytes, deadline: float) -> tuple[Delta | None, AsyncGenerator[Delta]]:
-        deltas = self._deltas(body)
+    def _may_do_without(self, error: LlmRejectedError) -> bool:
+        """Was a field refused that is only nice to have? Then it is left out from now on."""
+        if error.parameter not in _DISPENSABLE - self._refused:
+            return False
+        self._refused.add(error.parameter)
+        return True
+
+    async def _open(self, request: ChatRequest, deadline: float) -> tuple[Delta | None, AsyncGenerator[Delta]]:
+        deltas = self._deltas(self._body(request))
         first_token = min(deadline, _deadline(self._settings.first_token_timeout))
-        return await _within(first_token, anext(deltas, None)), deltas
+        try:
+            return await _within(first_token, anext(deltas, None)), deltas
+        except LlmRejectedError as error:
+            if not self._may_do_without(error):
+                raise
+        return await self._open(request, deadline)
 
     async def _deltas(self, body: bytes) -> AsyncGenerator[Delta]:
-        assembler = StreamAssembler()
-        async with self._post(body) as response:
-            async for payload in data_lines(response.content.iter_any(), self._settings.max_response_bytes):
-                for delta in assembler.feed(payload):
-                    yield delta
+        assembler = self._settings.dialect.assembler()
+        try:
+            async with self._post(body) as response:
+                async for payload in data_lines(response.content.iter_any(), self._settings.max_response_bytes):
+                    for delta in assembler.feed(payload):
+                        yield delta
+        finally:
+            self._count(assembler.usage)
         if not assembler.finished:
             raise LlmUnreachableError("the stream was cut")
         for call in assembler.tool_calls():
             yield call
 
-    async def _complete(self, body: bytes, deadline: float) -> str:
-        return await _within(deadline, self._whole_answer(body))
+    def _count(self, usage: Usage | None) -> None:
+        if usage:
+            self._settings.on_usage(usage)
+
+    async def _complete(self, request: ChatRequest, deadline: float) -> str:
+        return await _within(deadline, self._whole_answer(self._body(request)))
 
     async def _whole_answer(self, body: bytes) -> str:
         async with self._post(body) as response:
             raw = await _read(response, self._settings.max_response_bytes)
-        return content_of(raw)
+        text, usage = self._settings.dialect.content_of(raw)
+        self._count(usage)
+        return text
 
     @asynccontextmanager
     async def _post(self, body: bytes) -> AsyncIterator[aiohttp.ClientResponse]:
-        url = f"{self._settings.base_url.rstrip('/')}/chat/completions"
+        url = at(self._settings.base_url, self._settings.dialect.path)
         try:
             async with self._connected().post(url, data=body, headers=self._headers(), allow_redirects=False) as answer:
                 if answer.status != 200:
@@ -138,7 +185,7 @@ class LlmClient:
 
     def _headers(self) -> dict[str, str]:
         key = self._settings.api_key.get_secret_value()
-        return {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+        return {"Content-Type": "application/json", **self._settings.auth(key)}
 
 
 def _may_retry(error: Exception) -> bool | timedelta:

@@ -13,10 +13,14 @@ class LlmError(Exception):
 
     retryable = False
 
-    def __init__(self, detail: str = "", *, retry_after_seconds: float | None = None) -> None:
+    def __init__(
+        self, detail: str = "", *, retry_after_seconds: float | None = None, parameter: str | None = None
+    ) -> None:
         text = self.__class__.__doc__ or ""
         super().__init__(f"{text} ({detail})" if detail else text)
         self.retry_after_seconds = retry_after_seconds
+        self.parameter = parameter
+        """The field of the request that the endpoint does not take, if it says so."""
 
 
 class LlmUnreachableError(LlmError):
@@ -49,20 +53,27 @@ class LlmProtocolError(LlmError):
 
 def error_of_status(status: int, headers: Mapping[str, str], body: Any) -> LlmError:
     """The error that an HTTP answer other than 2xx means. `body` is its JSON, or None."""
-    detail = f"HTTP {status}{_machine_code(body)}"
+    detail = f"HTTP {status}{machine_code(body)}"
     if status in _AUTH:
         return LlmAuthError(detail)
     if status in _BUSY or status >= 500:
-        return LlmBusyError(detail, retry_after_seconds=_seconds(headers.get("Retry-After")))
-    return LlmRejectedError(detail)
+        return LlmBusyError(detail, retry_after_seconds=seconds_of(headers.get("Retry-After")))
+    parameter = _error(body).get("param")
+    return LlmRejectedError(detail, parameter=parameter if isinstance(parameter, str) else None)
 
 
-def _machine_code(body: Any) -> str:
+def machine_code(body: Any) -> str:
     """The endpoint's own error code if it looks like one: its prose may quote the key."""
-    error = body.get("error") if isinstance(body, dict) else None
-    code = (error.get("code") or error.get("type")) if isinstance(error, dict) else None
+    error = _error(body)
+    code = error.get("code") or error.get("type")
     return f", {code}" if isinstance(code, str) and _MACHINE_CODE.fullmatch(code) else ""
 
 
-def _seconds(header: str | None) -> float | None:
+def _error(body: Any) -> Mapping[str, Any]:
+    error = body.get("error") if isinstance(body, dict) else None
+    return error if isinstance(error, dict) else {}
+
+
+def seconds_of(header: str | None) -> float | None:
+    """A Retry-After in seconds; a date is not waited for."""
     return float(header) if header and re.fullmatch(r"\d{1,6}(\.\d{1,3})?", header) else None

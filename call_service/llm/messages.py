@@ -31,8 +31,18 @@ class ToolCall:
 Delta = TextDelta | ToolCall
 
 
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens that one request read and wrote, as the endpoint counts them."""
+
+    tokens_in: int = 0
+    tokens_out: int = 0
+
+
 @dataclass(slots=True)
-class _PartialCall:
+class PartialCall:
+    """A tool call as far as it was streamed."""
+
     id: str = ""
     name: str = ""
     arguments: str = ""
@@ -43,7 +53,8 @@ class StreamAssembler:
     """Turns the `data:` payloads of one stream into deltas; tool calls come once they are complete."""
 
     finished: bool = False
-    _calls: dict[int, _PartialCall] = field(default_factory=dict)
+    usage: Usage | None = None
+    _calls: dict[int, PartialCall] = field(default_factory=dict)
 
     def feed(self, payload: str) -> list[TextDelta]:
         """New text of one payload.
@@ -54,7 +65,9 @@ class StreamAssembler:
         if payload == "[DONE]":
             self.finished = True
             return []
-        choice = _first_choice(payload)
+        chunk = _chunk(payload)
+        self.usage = usage_of(chunk) or self.usage
+        choice = _first_choice(chunk)
         self.finished = self.finished or bool(choice.get("finish_reason"))
         delta = choice.get("delta")
         if not isinstance(delta, dict):
@@ -66,27 +79,43 @@ class StreamAssembler:
 
     def tool_calls(self) -> list[ToolCall]:
         """The tool calls of the finished stream."""
-        return [ToolCall(call.id, call.name, _arguments(call.arguments)) for call in self._calls.values() if call.name]
+        return [
+            ToolCall(call.id, call.name, arguments_of(call.arguments)) for call in self._calls.values() if call.name
+        ]
 
     def _add(self, part: Any) -> None:
         if not isinstance(part, dict):
             raise LlmProtocolError
         index = part.get("index", len(self._calls))
-        call = self._calls.setdefault(index if isinstance(index, int) else 0, _PartialCall())
+        call = self._calls.setdefault(index if isinstance(index, int) else 0, PartialCall())
         function = part.get("function") or {}
         call.id = call.id or str(part.get("id") or f"call_{index}")
         call.name = call.name or str(function.get("name") or "")
         call.arguments += str(function.get("arguments") or "")
 
 
-def _first_choice(payload: str) -> dict[str, Any]:
+def usage_of(answer: Mapping[str, Any]) -> Usage | None:
+    """What a chat completion, or the last chunk of one, says about tokens; None when it says nothing."""
+    match answer.get("usage"):
+        case {"prompt_tokens": int(tokens_in), "completion_tokens": int(tokens_out)}:
+            return Usage(tokens_in, tokens_out)
+    return None
+
+
+def _chunk(payload: str) -> dict[str, Any]:
     try:
         chunk = orjson.loads(payload)
     except orjson.JSONDecodeError as error:
         raise LlmProtocolError("no JSON") from error
-    if isinstance(chunk, dict) and chunk.get("error"):
+    if not isinstance(chunk, dict):
+        raise LlmProtocolError("no object")
+    if chunk.get("error"):
         raise error_of_status(500, {}, chunk)
-    choices = chunk.get("choices") if isinstance(chunk, dict) else None
+    return chunk
+
+
+def _first_choice(chunk: Mapping[str, Any]) -> dict[str, Any]:
+    choices = chunk.get("choices")
     if not isinstance(choices, list):
         raise LlmProtocolError("no choices")
     choice = choices[0] if choices else {}  # the last chunk may hold only the usage
@@ -95,7 +124,8 @@ def _first_choice(payload: str) -> dict[str, Any]:
     return choice
 
 
-def _arguments(raw: str) -> Mapping[str, Any]:
+def arguments_of(raw: str) -> Mapping[str, Any]:
+    """The JSON object in `raw`, an empty one when there is none."""
     try:
         parsed = orjson.loads(raw or "{}")
     except orjson.JSONDecodeError:

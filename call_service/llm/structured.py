@@ -8,7 +8,7 @@ import orjson
 from pydantic import BaseModel, ValidationError
 
 from call_service.llm.errors import LlmProtocolError
-from call_service.llm.messages import Message
+from call_service.llm.messages import Message, Usage, usage_of
 
 _Model = TypeVar("_Model", bound=BaseModel)
 _OBJECT = re.compile(r"\{.*\}", re.DOTALL)
@@ -25,19 +25,20 @@ def plain_json_messages(messages: Sequence[Message], answer: type[BaseModel]) ->
     return [*messages, {"role": "user", "content": f"Answer with one JSON object only, of this schema: {schema}"}]
 
 
-def content_of(raw: bytes) -> str:
-    """The text of a whole chat completion.
+def content_of(raw: bytes) -> tuple[str, Usage | None]:
+    """The text of a whole chat completion, and its tokens.
 
     Raises:
         LlmProtocolError: it is none.
     """
     try:
-        content = orjson.loads(raw)["choices"][0]["message"]["content"]
+        completion = orjson.loads(raw)
+        content = completion["choices"][0]["message"]["content"]
     except (orjson.JSONDecodeError, LookupError, TypeError) as error:
         raise LlmProtocolError("no message") from error
     if not isinstance(content, str):
         raise LlmProtocolError("no text")
-    return content
+    return content, usage_of(completion)
 
 
 def parse_as(answer: type[_Model], text: str) -> _Model:

@@ -10,12 +10,14 @@ from typing import Literal
 from call_service.carriers.port import FRAME_MS
 
 Expects = Literal["yes_no", "digits", "open"]
+StrategyName = Literal["fixed", "question", "sentence"]
 
 
 @dataclass(frozen=True, slots=True)
 class EndpointingOptions:
-    """Thresholds of speech probability, and durations in milliseconds."""
+    """Thresholds of speech probability, and durations in milliseconds. `strategy` chooses between them."""
 
+    strategy: StrategyName = "question"
     speech_above: float = 0.5
     silence_below: float = 0.35  # lower than `speech_above`, so that a wavering voice is one stretch of speech
     min_speech_ms: int = 80
@@ -45,7 +47,7 @@ class TurnDetector:
 
     def __init__(self, options: EndpointingOptions | None = None) -> None:
         self._options = options or EndpointingOptions()
-        self._wait_ms = self._options.wait_for("open")
+        self._wait_ms = self._options.wait_ms
         self._above = False
         self._paused = False
         self.speaking = False
@@ -56,9 +58,9 @@ class TurnDetector:
         self.turn_ms = 0
         """Age of this turn since its first speech."""
 
-    def expect(self, expects: Expects) -> None:
-        """Tune the wait to what was asked; also in the middle of a turn."""
-        self._wait_ms = self._options.wait_for(expects)
+    def wait(self, ms: int) -> None:
+        """Let so much silence end a turn; also in the middle of one."""
+        self._wait_ms = ms
 
     def feed(self, probability: float) -> TurnEvent | None:
         """Take the next 20 ms. At most one event comes of a frame."""

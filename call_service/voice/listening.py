@@ -1,28 +1,18 @@
 """The ear of a call: cuts the callee's audio into utterances and has them recognised."""
 
 import asyncio
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from call_service.carriers.port import SAMPLE_RATE
 from call_service.voice.endpointing import EndpointingOptions, Expects, TurnDetector, TurnEvent
+from call_service.voice.patience import STRATEGIES
 from call_service.voice.ports import Recognizer, VoiceActivity
 
 BYTES_PER_MS = SAMPLE_RATE * 2 // 1000
 # Voice activity is known up to two windows late, and a first consonant is quieter than the detector's threshold.
 PRE_ROLL_MS = 240
 TAIL_MS = 100
-
-DIGIT = re.compile(r"\d|\b(?:zero|oh|one|two|three|four|five|six|seven|eight|nine|double|triple)\b", re.IGNORECASE)
-DIGITS_AT_END = re.compile(rf"(?:(?:{DIGIT.pattern})[\s,.-]*){{3,}}$", re.IGNORECASE)
-COMPLETE_NUMBER_DIGITS = 10
-
-
-def is_spelling_digits(text: str) -> bool:
-    """Does the text break off in a number that is long, and not as long as a telephone number yet?"""
-    digits = DIGITS_AT_END.search(text)
-    return digits is not None and len(DIGIT.findall(digits[0])) < COMPLETE_NUMBER_DIGITS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +37,9 @@ class Ear:
     ) -> None:
         self._recognizer = recognizer
         self._activity = activity
+        self._options = options
+        self._strategy = STRATEGIES[options.strategy]
+        self._asked: Expects = "open"
         self._detector = TurnDetector(options)
         self._now_ms = now_ms
         self._pcm = bytearray()
@@ -72,7 +65,8 @@ class Ear:
 
     def expect(self, expects: Expects) -> None:
         """Tune the wait for the end of the next answer."""
-        self._detector.expect(expects)
+        self._asked = expects
+        self._detector.wait(self._strategy(self._options, expects, ""))
 
     def hear(self, frame: bytes) -> TurnEvent | Utterance | None:
         """Take 20 ms of audio. The end of a turn comes as its utterance."""
@@ -114,8 +108,7 @@ class Ear:
         self._running.discard(task)
         if task.cancelled() or task.exception() or task is not self._guess:
             return
-        if is_spelling_digits(task.result()):
-            self._detector.expect("digits")
+        self._detector.wait(self._strategy(self._options, self._asked, task.result()))
 
     def _drop_guess(self) -> None:
         if self._guess:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from call_service.carriers.events import EventLog
 from call_service.carriers.playout import PlayQueue
-from call_service.carriers.port import FRAME_BYTES, SILENCE_FRAME, Cause, Ended, LegEvent
+from call_service.carriers.port import FRAME_BYTES, KEY_MS, SILENCE_FRAME, Cause, Ended, LegEvent, TransferFailedError
 
 Frames = Callable[[bytes], None]
 
@@ -19,6 +19,9 @@ class MemoryLeg:
         self._audio: list[Frames] = []
         self._played: list[Frames] = []
         self.sent_dtmf = ""
+        self.is_held = False
+        self.transferred_to: str | None = None
+        self.refusal: int | None = None
         self.has_ended = False
 
     def say(self, pcm: bytes) -> None:
@@ -79,8 +82,19 @@ class MemoryLeg:
     def queued_ms(self) -> int:
         return self._queue.queued_ms
 
-    async def send_dtmf(self, digits: str) -> None:
+    async def send_dtmf(self, digits: str, key_ms: int = KEY_MS) -> None:  # noqa: ARG002 # a key is a key
         self.sent_dtmf += digits
+
+    async def hold(self, *, held: bool) -> bool:
+        self.is_held = held
+        return not self.has_ended
+
+    async def transfer(self, target: str) -> None:
+        """Succeeds unless there is a `refusal`."""
+        if self.refusal:
+            raise TransferFailedError(self.refusal)
+        self.transferred_to = target
+        self.end(Cause.TRANSFERRED)
 
     async def hang_up(self) -> None:
         self.end(Cause.LOCAL_HANG_UP)

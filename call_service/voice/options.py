@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Literal, Protocol
 
+from call_service.voice.detection import Verdict
 from call_service.voice.endpointing import EndpointingOptions
 from call_service.voice.ports import Role, Turn
 
@@ -15,7 +16,28 @@ class Phrases:
     repeat: str = "Sorry, I did not catch that. Could you say it again?"
     apology: str = "I am sorry, something is wrong on my side. Please try again later. Goodbye."
     time_is_up: str = "I am sorry, our time is up. Thank you, and goodbye."
+    rescue: str = "I am sorry, something is wrong on my side. I will connect you with a colleague."
     goodbye: str = "I have to end the call now. Goodbye."
+    fillers: tuple[str, ...] = ("One moment, please.", "I am still here, just a moment.")
+
+    @property
+    def last_words(self) -> tuple[str, ...]:
+        """What may have to be said when nothing works any more."""
+        return (self.apology, self.rescue, self.repeat)
+
+
+@dataclass(frozen=True, slots=True)
+class DetectionPolicy:
+    """What to do once it is sure that no person answered. `introduction` tells a screening assistant who calls.
+
+    Where somebody calls us there is nothing to find out: it is not `is_on`.
+    """
+
+    is_on: bool = True
+    ignores_voicemail: bool = False
+    screening: Literal["answer", "hang_up", "continue"] = "continue"
+    ivr: Literal["hang_up", "continue"] = "continue"
+    introduction: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +46,19 @@ class SessionOptions:
 
     voice_id: str = "heart"
     voicemail_message: str | None = None
+    detection: DetectionPolicy = field(default_factory=DetectionPolicy)
+    rescue_number: str | None = None  # whom the callee is sent to when the engines are broken
     silence_timeout: timedelta = timedelta(seconds=6)
     max_duration: timedelta = timedelta(minutes=10)
     hello_wait: timedelta = timedelta(seconds=1)
     engine_timeout: timedelta = timedelta(seconds=10)
+    filler_after: timedelta = timedelta(milliseconds=1800)
     # Of detected voice; detection is late, so the audio stops 160 ms (p95 203 ms) after the first sound (20 sentences).
     barge_in_ms: int = 120
     # People say hello while the agent introduces itself; that should not stop it.
     opening_barge_in_ms: int = 600
+    # The audio stops at `barge_in_ms`; what turns out to be shorter than this may still be noise or "uh-huh".
+    interrupt_ms: int = 700
     dtmf_pause: timedelta = timedelta(milliseconds=1500)
     endpointing: EndpointingOptions = field(default_factory=EndpointingOptions)
     phrases: Phrases = field(default_factory=Phrases)
@@ -44,7 +71,8 @@ class TurnTimings:
     For a user turn: `endpointing_ms` from the last voice to the decision that the turn is over, `recognition_ms` from
     then to the text (guessing early makes it small). For an agent turn: `brain_ms` to the first sentence,
     `synthesis_ms` to its audio, `voice_to_voice_ms` from the callee's last voice to the agent's first frame,
-    `barge_in_ms` from the callee's first voice to the agent's silence.
+    `barge_in_ms` from the callee's first voice to the agent's silence, `playout_ms` how long it spoke, and the
+    `characters` that were synthesised for it.
     """
 
     endpointing_ms: int | None = None
@@ -53,6 +81,8 @@ class TurnTimings:
     synthesis_ms: int | None = None
     voice_to_voice_ms: int | None = None
     barge_in_ms: int | None = None
+    playout_ms: int | None = None
+    characters: int | None = None
 
 
 class SessionListener(Protocol):
@@ -66,6 +96,9 @@ class SessionListener(Protocol):
 
     def on_collected(self, field: str, value: str) -> None:
         """The brain got a value from the callee."""
+
+    def on_detected(self, verdict: Verdict, at_ms: int) -> None:
+        """It is known, or known better, who or what answered."""
 
 
 Status = Literal["completed", "voicemail", "silence", "failed"]

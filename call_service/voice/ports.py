@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Role = Literal["agent", "user"]
+AnsweredBy = Literal["human", "voicemail", "screening", "ivr", "unknown"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +104,7 @@ class Conversation(Protocol):
     """The brain of one call. Implementations keep what they need of the history themselves."""
 
     def opening(self) -> AsyncIterator[BrainOutput]:
-        """What the agent says first."""
+        """What the agent says first, and again to a person whom a screening assistant has fetched."""
 
     def reply(self, heard: str, history: Sequence[Turn]) -> AsyncIterator[BrainOutput]:
         """Answer the callee, sentence by sentence as they become ready. Closing the iterator cancels the work.

@@ -11,7 +11,8 @@ from typing import Protocol
 from call_service.carriers.port import FRAME_MS, SAMPLE_RATE, Leg
 from call_service.voice.endpointing import Expects
 from call_service.voice.options import SessionOptions, TurnTimings
-from call_service.voice.ports import BrainOutput, Collected, EndCall, EngineError, Say, Synthesizer, Turn
+from call_service.voice.ports import BrainOutput, Collected, EndCall, EngineError, Say, Turn
+from call_service.voice.stock import Stock
 
 BYTES_PER_MS = SAMPLE_RATE * 2 // 1000
 MAX_QUEUED_SENTENCES = 2
@@ -19,6 +20,8 @@ ROUNDING = 1e-6
 # A carrier that loses a mark must not hold the call.
 MARK_GRACE = timedelta(seconds=5)
 CLOSE_TIMEOUT = timedelta(seconds=2)
+# What was cut off in the middle of a word is said again from a little before.
+REWIND_MS = 300
 
 
 def words_heard(text: str, fraction: float) -> str:
@@ -33,7 +36,7 @@ class Voice:
     """How an agent speaks on one call."""
 
     leg: Leg
-    synthesizer: Synthesizer
+    synthesizer: Stock
     options: SessionOptions
     now_ms: Callable[[], int]
 
@@ -41,8 +44,12 @@ class Voice:
 @dataclass(frozen=True, slots=True)
 class _Sentence:
     text: str
-    duration_ms: int
+    pcm: bytes
     audible_ms: int  # without the pause at its end
+
+    @property
+    def duration_ms(self) -> int:
+        return len(self.pcm) // BYTES_PER_MS
 
     def heard_in(self, played_ms: int) -> str:
         """What was heard of it after `played_ms` of its audio."""
@@ -60,8 +67,9 @@ class TurnHooks(Protocol):
 
 
 class AgentTurn:
-    """`run` speaks and returns when all was played; `interrupt` stops at once.
+    """`run` speaks and returns when all was played; `interrupt` stops at once, `hold` until `resume` goes on.
 
+    While it has nothing to play it fills the silence with stock phrases, as long as the callee waits for an answer.
     `may_start` holds the audio back until it is set. A turn that `is_protected` or that ends the call is played to its
     end whatever the callee says.
     """
@@ -86,6 +94,10 @@ class AgentTurn:
         self._room = asyncio.Semaphore(MAX_QUEUED_SENTENCES)
         self._asked_ms = voice.now_ms()
         self._task: asyncio.Task[None] | None = None
+        self._quiet_since_ms = answers_ms
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._holds = 0
         self.timings = TurnTimings()
         self.expects: Expects = "open"
         self.ends_call = False
@@ -119,10 +131,34 @@ class AgentTurn:
             self._voice.leg.clear()
             self._task.cancel()
 
+    @property
+    def is_held(self) -> bool:
+        """Was it stopped, and not told yet whether to go on?"""
+        return not self._flowing.is_set()
+
+    def hold(self) -> None:
+        """Stop the audio at once."""
+        self._holds += 1
+        self._flowing.clear()
+        self._voice.leg.clear()
+
+    def resume(self) -> None:
+        """Go on where it was stopped."""
+        left_ms = self._played_ms = max(0, self._played_ms - REWIND_MS)
+        self._flowing.set()
+        for sentence in self._sentences:
+            if left_ms < sentence.duration_ms:
+                self._voice.leg.play(sentence.pcm[left_ms * BYTES_PER_MS :])
+            left_ms = max(0, left_ms - sentence.duration_ms)
+
     def frame_played(self) -> None:
         """20 ms went out to the callee."""
-        if self._played_ms >= self._queued_ms:
+        if self.is_held:
             return
+        if self._played_ms >= self._queued_ms:
+            self._fill()
+            return
+        self._quiet_since_ms = None
         self._played_ms += FRAME_MS
         if self._start_ms is None:
             now_ms = self._voice.now_ms()
@@ -135,9 +171,22 @@ class AgentTurn:
         """What the callee heard; None when that is nothing."""
         is_cut = self._played_ms < self._queued_ms or self.is_interrupted
         text = self._heard_text()
+        self.timings.playout_ms = self._played_ms
+        self.timings.characters = sum(len(sentence.text) for sentence in self._sentences)
         if not text or self._start_ms is None:
             return None
         return Turn("agent", text, self._start_ms, self._start_ms + self._played_ms, interrupted=is_cut)
+
+    def _fill(self) -> None:
+        """Nothing plays: let the callee know that it is not forgotten before the silence gets long."""
+        if not self.may_interrupt or not self._task or self._task.done():
+            return
+        now_ms = self._voice.now_ms()
+        if self._quiet_since_ms is None:
+            self._quiet_since_ms = now_ms
+        waited = timedelta(milliseconds=now_ms - self._quiet_since_ms)
+        if waited >= self._voice.options.filler_after and (filler := self._voice.synthesizer.next_filler()):
+            self._play(*filler)
 
     @property
     def _queued_ms(self) -> int:
@@ -185,17 +234,22 @@ class AgentTurn:
 
     async def _say(self, sentence: Say) -> None:
         await self._room.acquire()
+        await self._flowing.wait()  # a hold makes room by dropping what was queued
         began_ms = self._voice.now_ms()
         pcm = await self._synthesize(sentence.text)
         if self.timings.synthesis_ms is None:
             self.timings.synthesis_ms = self._voice.now_ms() - began_ms
         if self._may_start:
             await self._may_start.wait()
-        audible = max(BYTES_PER_MS, len(pcm.rstrip(b"\0")))
-        self._sentences.append(_Sentence(sentence.text, len(pcm) // BYTES_PER_MS, audible // BYTES_PER_MS))
+        await self._flowing.wait()
+        self._play(sentence.text, pcm)
         self.expects = sentence.expects
-        self._voice.leg.play(pcm)
         self._voice.leg.mark(self._room.release)
+
+    def _play(self, text: str, pcm: bytes) -> None:
+        audible = max(BYTES_PER_MS, len(pcm.rstrip(b"\0")))
+        self._sentences.append(_Sentence(text, pcm, audible // BYTES_PER_MS))
+        self._voice.leg.play(pcm)
 
     async def _synthesize(self, text: str) -> bytes:
         try:
@@ -209,13 +263,18 @@ class AgentTurn:
             raise EngineError("tts", f"{type(error).__name__}: {error}") from error
 
     async def _played_out(self) -> None:
-        played = asyncio.Event()
-        self._voice.leg.mark(played.set)
-        limit = timedelta(milliseconds=self._voice.leg.queued_ms) + MARK_GRACE
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit.total_seconds()):
-                await played.wait()
-                self._played_ms = self._queued_ms
+        holds = -1
+        while holds != self._holds:  # marks fire when a hold drops what is queued
+            await self._flowing.wait()
+            holds = self._holds
+            played = asyncio.Event()
+            self._voice.leg.mark(played.set)
+            limit = timedelta(milliseconds=self._voice.leg.queued_ms) + MARK_GRACE
+            with suppress(TimeoutError):
+                async with asyncio.timeout(limit.total_seconds()):
+                    await played.wait()
+                    if holds == self._holds:
+                        self._played_ms = self._queued_ms
 
 
 async def _close(outputs: AsyncIterator[BrainOutput]) -> None:

@@ -31,11 +31,6 @@ class TurnLog:
         return tuple(entry.timings for entry in self._entries)
 
     @property
-    def heard(self) -> str:
-        """All that the callee said."""
-        return " ".join(turn.text for turn in self.turns if turn.role == "user")
-
-    @property
     def was_cut(self) -> bool:
         """Was the agent interrupted, and nothing understood since?"""
         return bool(self._entries) and self._entries[-1].turn.interrupted

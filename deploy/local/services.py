@@ -76,6 +76,8 @@ def common_env(wiring: Wiring) -> dict[str, str]:
         "RECORDINGS_DIR": str(var / "recordings"),
         "PREVIEWS_DIR": str(var / "previews"),
         "WEBHOOK_ALLOW_PRIVATE": "true",
+        "PROVIDER_ALLOW_PRIVATE": "true",
+        "TRUNK_ALLOW_PRIVATE": "true",
         "LOG_FORMAT": "json",
         "DRAIN_SECONDS": "300",
         "PYTHONUNBUFFERED": "1",

@@ -1,6 +1,6 @@
 """`make bench`: measures a whole stack on this machine and prints tables, with the bars beside the figures.
 
-It measures and never judges: the exit status is 0 unless something broke. All of it takes about eight minutes.
+It measures and never judges: the exit status is 0 unless something broke. All of it takes a quarter of an hour.
 """
 
 import argparse
@@ -19,8 +19,10 @@ from deploy.local.system import StartError
 from tests.bench.api import gateway, make_call
 from tests.bench.bench_gateway import peers
 from tests.bench.calls import concurrency, null, voice
+from tests.bench.events import events
 from tests.bench.rig import Rig, running
 from tests.bench.sections import Section, machine
+from tests.bench.webhooks import webhooks
 
 Benchmark = Callable[[Rig], Awaitable[list[Section]]]
 BENCHMARKS: Mapping[str, tuple[Benchmark, int]] = {
@@ -30,6 +32,8 @@ BENCHMARKS: Mapping[str, tuple[Benchmark, int]] = {
     "voice": (voice, 240),
     "concurrency": (concurrency, 400),
     "null": (null, 270),
+    "events": (events, 240),
+    "webhooks": (webhooks, 180),
 }
 """Each with the seconds after which it is given up; what it takes on two free cores is in its docstring."""
 

@@ -37,7 +37,8 @@ async def test_calls_out(tmp_path: Path) -> None:
 
     async def call(number: int) -> None:
         start = time.perf_counter()
-        leg = await carrier.place(DialRequest(f"{number}", "+12025550100", "+12025559999", timedelta(seconds=20)))
+        request = DialRequest(f"{number}", "+12025550100", "+12025559999", timedelta(seconds=20), trunk_id="peer")
+        leg = await carrier.place(request)
         answered = asyncio.Event()
         leg.on_event(lambda event: answered.set() if event == Answered() else None)
         await answered.wait()

@@ -21,6 +21,7 @@ from rich.table import Table
 from call_service.carriers.g711 import over_the_wire
 from call_service.carriers.port import FRAME_MS, SAMPLE_RATE
 from call_service.carriers.ticker import Ticker
+from call_service.voice.detection import Verdict
 from call_service.voice.endpointing import EndpointingOptions
 from call_service.voice.engines.bundle import Engines, load_engines
 from call_service.voice.engines.hibari import LEAD_OUT_MS
@@ -128,6 +129,8 @@ class Caller:
     def on_speech_started(self, role: Role) -> None: ...
 
     def on_collected(self, field: str, value: str) -> None: ...
+
+    def on_detected(self, verdict: Verdict, at_ms: int) -> None: ...
 
 
 async def measure_jitter(late_ms: list[float]) -> None:

@@ -113,7 +113,9 @@ async def webhooks(dsn: str, bus: InMemoryBus, customer_id: str, hook: str) -> A
 async def calls_api(
     dsn: str, bus: InMemoryBus, folder: Path
 ) -> AsyncIterator["TestClient[web.Request, web.Application]"]:
-    settings = CallApiSettings(database_url=dsn, internal_token_secret=SECRET, recordings_dir=folder)
+    settings = CallApiSettings(
+        database_url=dsn, internal_token_secret=SECRET, encryption_key=SECRET, recordings_dir=folder
+    )
     async with TestClient(TestServer(build_calls_app(settings, bus))) as client:
         yield client
 

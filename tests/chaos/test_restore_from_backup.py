@@ -56,7 +56,11 @@ async def connected(dsn: str) -> AsyncIterator[Database]:
 @asynccontextmanager
 async def serving(dsn: str, folder: Path, projects: FakeProjects) -> AsyncIterator[Customer]:
     settings = CallApiSettings(
-        database_url=dsn, internal_token_secret=SECRET, project_url=projects.url, recordings_dir=folder
+        database_url=dsn,
+        internal_token_secret=SECRET,
+        encryption_key=SECRET,
+        project_url=projects.url,
+        recordings_dir=folder,
     )
     client: TestClient[web.Request, web.Application] = TestClient(TestServer(build_app(settings, InMemoryBus())))
     async with client:

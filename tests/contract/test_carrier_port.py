@@ -1,11 +1,12 @@
 """What every carrier promises, whatever network is behind it."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from random import Random
+from typing import Any, TypeVar
 
 import pytest
 
@@ -20,11 +21,15 @@ from call_service.carriers.port import (
     Leg,
     LegEvent,
     Ringing,
+    TransferFailedError,
 )
 from call_service.carriers.simulated import ScriptBook, SimulatedCarrier
 from call_service.carriers.testing import LOUD_FRAME, TwinSpeech, VirtualTime
 from call_service.carriers.ticker import Ticker
+from call_service.voice.bridge import MAX_QUEUED_MS, bridge
 from tests.support.sip_callees import BUSY, NEVER_ANSWERS, TALKS, sip_with_callees
+
+T = TypeVar("T")
 
 LIMIT_MS = 10_000
 SECOND = LOUD_FRAME * 50
@@ -41,7 +46,7 @@ class Rig:
     advance: Callable[[float], Awaitable[None]]
 
     async def dial(self, number: str, ring_timeout: timedelta = timedelta(seconds=30)) -> tuple[Leg, list[LegEvent]]:
-        leg = await self.carrier.place(DialRequest("call-1", number, "+12025559999", ring_timeout))
+        leg = await self.carrier.place(DialRequest("call-1", number, "+12025559999", ring_timeout, trunk_id="other"))
         events = list[LegEvent]()
         leg.on_event(events.append)
         return leg, events
@@ -50,6 +55,12 @@ class Rig:
         leg, events = await self.dial(self.talks)
         await self.until(lambda: Answered() in events)
         return leg, events
+
+    async def waiting(self, doing: Coroutine[Any, Any, T]) -> T:
+        """Let time pass until `doing` is done."""
+        task = asyncio.ensure_future(doing)
+        await self.until(task.done)
+        return task.result()
 
     async def until(self, condition: Callable[[], bool]) -> None:
         for _ in range(0, LIMIT_MS, 20):
@@ -184,6 +195,66 @@ async def test_only_keys_can_be_pressed(rig: Rig) -> None:
     await leg.send_dtmf("0123456789*#ABCD")
     with pytest.raises(ValueError, match="keys"):
         await leg.send_dtmf("1 2")
+
+
+async def test_on_hold_only_the_callee_is_not_heard(rig: Rig) -> None:
+    leg, events = await rig.answered()
+    frames = list[bytes]()
+    leg.on_audio(frames.append)
+    await rig.until(lambda: any(g711.rms(frame) > 500 for frame in frames))
+    await rig.waiting(leg.hold(held=True))
+    await rig.advance(200)
+    frames.clear()
+    leg.play(SECOND)
+    await rig.until(lambda: not leg.queued_ms)
+    assert len(frames) >= 45
+    assert max(g711.rms(frame) for frame in frames) == 0
+    assert await rig.waiting(leg.hold(held=False))
+    frames.clear()
+    await rig.until(lambda: any(g711.rms(frame) > 500 for frame in frames))
+    assert events == [Ringing(), Answered()]
+
+
+async def test_who_is_not_in_a_call_can_neither_be_held_nor_transferred(rig: Rig) -> None:
+    leg, events = await rig.dial(rig.never_answers)
+    await rig.until(lambda: Ringing() in events)
+    assert not await leg.hold(held=True)
+    with pytest.raises(TransferFailedError):
+        await leg.transfer(rig.talks)
+
+
+async def test_a_transferred_callee_leaves_once_the_target_answered(rig: Rig) -> None:
+    leg, events = await rig.answered()
+    await rig.waiting(leg.transfer(rig.talks))
+    assert events == [Ringing(), Answered(), Ended(Cause.TRANSFERRED)]
+
+
+async def test_a_callee_whose_transfer_fails_stays(rig: Rig) -> None:
+    leg, events = await rig.answered()
+    with pytest.raises(TransferFailedError) as failure:
+        await rig.waiting(leg.transfer(rig.busy))
+    assert failure.value.sip_code == 486
+    leg.play(SECOND)
+    await rig.until(lambda: not leg.queued_ms)
+    assert events == [Ringing(), Answered()]
+
+
+async def test_two_legs_that_are_bridged_hear_each_other(rig: Rig) -> None:
+    leg, _ = await rig.answered()
+    other, events = await rig.dial(rig.talks)
+    await rig.until(lambda: Answered() in events)
+    joined, played = [True], [list[bytes](), list[bytes]()]
+    leg.on_audio(bridge(leg, other, lambda: joined[0]))
+    leg.on_played_frame(played[0].append)
+    other.on_played_frame(played[1].append)
+    for frames in played:
+        await rig.until(lambda frames=frames: sum(g711.rms(frame) > 500 for frame in frames) >= 10)  # type: ignore[misc] # bound here
+    assert max(leg.queued_ms, other.queued_ms) <= MAX_QUEUED_MS
+    joined[0] = False
+    await rig.until(lambda: not leg.queued_ms)
+    played[0].clear()
+    await rig.advance(200)
+    assert max(g711.rms(frame) for frame in played[0]) == 0
 
 
 async def test_a_dialled_call_can_be_found(rig: Rig) -> None:

@@ -53,6 +53,7 @@ async def call_api(database_url: str, project_url: str, folder: Path) -> AsyncIt
         "DATABASE_URL": database_url,
         "PROJECT_URL": project_url,
         "INTERNAL_TOKEN_SECRET": SECRET,
+        "ENCRYPTION_KEY": SECRET,
         "RECORDINGS_DIR": str(folder / "recordings"),
         "PORT": str(port),
         "DRAIN_SECONDS": "1",

@@ -8,6 +8,7 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
+from call_service.calls.errors import ProviderKeyMissingError
 from shared.clock import SystemClock
 from shared.envelope import error_response
 from shared.errors import NotFoundError
@@ -47,13 +48,18 @@ class FakeProjects:
     agent: dict[str, Any] = field(default_factory=agent)
     has_active_agent: bool = True
     from_number: str | None = "+12025550199"
+    numbers: dict[str, dict[str, Any] | None] = field(default_factory=dict)  # those that are called, with their agents
     is_down: bool = False
+    provider_keys: dict[str, Any] = field(default_factory=dict)
+    missing_keys: str | None = None
     url: str = ""
 
     def app(self) -> web.Application:
         app = web.Application()
         app.router.add_post("/internal/calls/prepare", self._prepare)
+        app.router.add_post("/internal/calls/answer", self._answer)
         app.router.add_get("/internal/projects/{id}", self._project)
+        app.router.add_get("/internal/projects/{id}/provider-keys", self._keys)
         return app
 
     async def _prepare(self, request: web.Request) -> web.Response:
@@ -64,12 +70,25 @@ class FakeProjects:
             return self._not_found("active_agent_not_set")
         if body["agentId"] not in {None, self.agent["id"]}:
             return self._not_found("agent_not_found")
+        if self.missing_keys:
+            return error_response(ProviderKeyMissingError(self.missing_keys), "r")
         return web.json_response(
             {"project": {"id": self.project_id}, "agent": self.agent, "from_number": self.from_number}
         )
 
+    async def _answer(self, request: web.Request) -> web.Response:
+        number = (await request.json())["e164"]
+        if (error := self._refuse(request, self.project_id)) is not None:
+            return error
+        if number not in self.numbers:
+            return self._not_found("phone_number_not_found")
+        return web.json_response({"projectId": self.project_id, "agent": self.numbers[number]})
+
     async def _project(self, request: web.Request) -> web.Response:
         return self._refuse(request, request.match_info["id"]) or web.json_response({"id": self.project_id})
+
+    async def _keys(self, request: web.Request) -> web.Response:
+        return self._refuse(request, request.match_info["id"]) or web.json_response({"keys": self.provider_keys})
 
     def _refuse(self, request: web.Request, project_id: str) -> web.Response | None:
         if self.is_down:

@@ -31,8 +31,13 @@ def _pick_up(call: IncomingCall) -> None:
 
 def _carrier(start: int, port: int, on_invite: Callable[[IncomingCall], None] | None) -> SipCarrier:
     rtp = RtpEngine(range(start, start + 20), LOOPBACK, LOOPBACK, Ticker())
-    trunk = Trunk(name="other", host=LOOPBACK, port=port, pings_every=None)
-    return SipCarrier([trunk], rtp, LISTENER, on_invite=on_invite)
+    return SipCarrier([_trunk(port)], rtp, LISTENER, on_invite=on_invite)
+
+
+def _trunk(port: int, *, accepts_refer: bool = False) -> Trunk:
+    return Trunk(
+        name="other", host=LOOPBACK, port=port, pings_every=None, calls_per_second=1000, accepts_refer=accepts_refer
+    )
 
 
 @asynccontextmanager
@@ -42,8 +47,11 @@ async def sip_with_callees() -> AsyncIterator[SipCarrier]:
     await callees.open()
     address = callees.address("UDP")
     assert address
-    carrier = _carrier(20_100, address[1], None)
+    carrier = _carrier(20_100, address[1], _callee)  # who is transferred reaches the same callees here
     await carrier.open()
+    back = carrier.address("UDP")
+    assert back
+    await callees.use([_trunk(back[1], accepts_refer=True)])
     yield carrier
     await carrier.close()
     await callees.close()

@@ -11,7 +11,6 @@ from call_service.carriers.rtp import Direction, MediaStats, SrtpKeys
 from call_service.carriers.sip.agent import UserAgent
 from call_service.carriers.sip.flow import Address, Flow
 from call_service.carriers.sip.incoming import IncomingCall
-from call_service.carriers.sip.ladder import Ladder
 from call_service.carriers.sip.leg import SipLeg
 from call_service.carriers.sip.media import Negotiator
 from call_service.carriers.sip.message import Headers, Message, Request, Response, respond
@@ -23,6 +22,7 @@ from call_service.carriers.sip.server_transactions import InviteServer
 from call_service.carriers.sip.timers import Timers
 from call_service.carriers.sip.udp import Receiver
 from call_service.carriers.testing import VirtualTime
+from call_service.signalling.ladder import Ladder
 
 CLIENT, SERVER = Address("192.0.2.1", 5060), Address("192.0.2.2", 5060)
 SDP = b"v=0\r\no=- 1 1 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 101\r\n"
@@ -141,7 +141,7 @@ class QuietMedia:
 
     def mark(self, on_played: Callable[[], None]) -> None: ...
 
-    async def send_dtmf(self, digits: str) -> None:
+    async def send_dtmf(self, digits: str, key_ms: int) -> None:
         self.keys += digits
 
     def stats(self) -> MediaStats:

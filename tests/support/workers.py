@@ -18,6 +18,9 @@ from call_service.carriers.ticker import Ticker
 from call_service.dialer.runner import Tools
 from call_service.dialer.worker import Worker
 from call_service.recordings import RecordingStore
+from call_service.vendors.building import Sessions
+from call_service.vendors.equipment import Vendors
+from call_service.vendors.keys import KeyRing
 from call_service.voice.brain import build_brain
 from call_service.voice.engines.bundle import load_engines
 from call_service.voice.memory_leg import MemoryLeg
@@ -66,6 +69,13 @@ class Switchboard:
             self._ticker.remove(leg)
 
 
+class NoKeys:
+    """Projects without keys of vendors."""
+
+    async def provider_keys(self, tenant: str, project_id: str) -> dict[str, Any]:
+        return {}
+
+
 async def tools(db: Database, carrier: Any, recordings: Path, lease: timedelta = LEASE) -> Tools:
     store = RecordingStore(recordings)
     return Tools(
@@ -78,6 +88,7 @@ async def tools(db: Database, carrier: Any, recordings: Path, lease: timedelta =
         ring_timeout=timedelta(seconds=20),
         price_per_minute=Decimal(0),
         currency="USD",
+        vendors=Vendors(KeyRing(NoKeys()), Sessions(allow_private=True), {}),
     )
 
 

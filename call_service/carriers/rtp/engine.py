@@ -5,11 +5,21 @@ from collections.abc import Callable
 from datetime import timedelta
 from random import Random, SystemRandom
 
+from prometheus_client import Counter, Histogram
+
 from call_service.carriers.rtp.session import RtpSession, Sockets
 from call_service.carriers.rtp.sockets import PortPool
+from call_service.carriers.rtp.stats import MediaStats
 from call_service.carriers.ticker import Ticker
 
 MEDIA_TIMEOUT = timedelta(seconds=15)
+
+PACKETS = Counter("talkstack_rtp_packets", "Audio packets of calls that have ended, by fate.", ["fate"])
+JITTER = Histogram(
+    "talkstack_rtp_jitter_seconds",
+    "Jitter at the end of a call (RFC 3550, 6.4.1).",
+    buckets=(0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16),
+)
 
 
 class RtpEngine:
@@ -68,5 +78,16 @@ class RtpEngine:
             await session.close()
 
     def _free(self, session: RtpSession) -> None:
+        _measure(session.stats())
         self._sessions.discard(session)
         self._pool.release(session.local_port)
+
+
+def _measure(stats: MediaStats) -> None:
+    PACKETS.labels("sent").inc(stats.packets_sent)
+    PACKETS.labels("received").inc(stats.packets_received)
+    PACKETS.labels("lost").inc(stats.lost)
+    PACKETS.labels("late").inc(stats.late)
+    PACKETS.labels("lost_by_peer").inc(max(stats.remote_lost or 0, 0))
+    if stats.packets_received:
+        JITTER.observe(stats.jitter_ms / 1000)

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import structlog
 
-from call_service.carriers.port import FRAME_MS, SAMPLE_RATE, SILENCE_FRAME
+from call_service.carriers.port import FRAME_MS, KEY_MS, SAMPLE_RATE, SILENCE_FRAME
 from call_service.carriers.rtp.codec import CODECS
 from call_service.carriers.rtp.control import Control
 from call_service.carriers.rtp.inbound import Inbound
@@ -160,8 +160,8 @@ class RtpSession:
         if self._is_closed:
             self._outbound.queue.settle()
 
-    async def send_dtmf(self, digits: str) -> None:
-        """Press keys (`0-9*#A-D`), 100 ms each; returns when they were sent. Harmless once closed.
+    async def send_dtmf(self, digits: str, key_ms: int = KEY_MS) -> None:
+        """Press keys (`0-9*#A-D`), each for `key_ms`; returns when they were sent. Harmless once closed.
 
         Raises:
             ValueError: other keys, or too many wait.
@@ -171,7 +171,7 @@ class RtpSession:
             return
         if not self.can_send_dtmf:
             raise KeysUnavailableError
-        await self._outbound.keys.press(digits)
+        await self._outbound.keys.press(digits, key_ms)
 
     def stats(self) -> MediaStats:
         """What was measured so far; still there after `close`."""

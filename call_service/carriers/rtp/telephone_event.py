@@ -4,17 +4,15 @@ import asyncio
 from collections import deque
 from struct import Struct
 
-from call_service.carriers.port import FRAME_SAMPLES
+from call_service.carriers.port import FRAME_MS, FRAME_SAMPLES, KEY_MS
 from call_service.carriers.rtp.packet import TIMESTAMP_MODULUS, timestamp_distance
 
 KEYS = "0123456789*#ABCD"
 EVENT = Struct("!BBH")
 END = 0x80
 VOLUME = 10
-PRESSED_FRAMES = 5
 END_PACKETS = 3
 PAUSE_FRAMES = 4
-KEY_FRAMES = PRESSED_FRAMES - 1 + END_PACKETS + PAUSE_FRAMES
 MAX_WAITING = 256
 
 
@@ -48,16 +46,17 @@ class KeyReceiver:
 
 
 class KeySender:
-    """Turns keys into one payload a frame: 100 ms of press with its end sent three times, then a pause of 80 ms."""
+    """Turns keys into one payload a frame: the press with its end sent three times, then a pause of 80 ms."""
 
     def __init__(self) -> None:
-        self._waiting: deque[str | asyncio.Future[None]] = deque()
+        self._waiting: deque[tuple[str, int] | asyncio.Future[None]] = deque()
         self._event = 0
-        self._frame = KEY_FRAMES
+        self._pressed_frames = 0
+        self._frame = END_PACKETS + PAUSE_FRAMES
         self._timestamp = 0
 
-    def press(self, keys: str) -> asyncio.Future[None]:
-        """Queue keys. The future is done when the last one and its pause were sent.
+    def press(self, keys: str, key_ms: int = KEY_MS) -> asyncio.Future[None]:
+        """Queue keys of `key_ms` each. The future is done when the last one and its pause were sent.
 
         Raises:
             ValueError: something else than `0-9*#A-D`, or more than 256 keys wait.
@@ -67,18 +66,18 @@ class KeySender:
         if len(self._waiting) + len(keys) > MAX_WAITING:
             raise ValueError("too many keys wait to be sent")
         sent = asyncio.get_running_loop().create_future()
-        self._waiting.extend((*keys, sent))
+        self._waiting.extend((*((key, -(-key_ms // FRAME_MS)) for key in keys), sent))
         return sent
 
     def next(self, timestamp: int) -> tuple[int, bool, bytes] | None:
         """The event's timestamp, marker and payload for the frame at `timestamp`; None when it is one of audio."""
-        if self._frame >= KEY_FRAMES and not self._begin(timestamp):
+        if self._frame >= self._pressed_frames - 1 + END_PACKETS + PAUSE_FRAMES and not self._begin(timestamp):
             return None
         self._frame += 1
-        if self._frame >= PRESSED_FRAMES + END_PACKETS:
+        if self._frame >= self._pressed_frames + END_PACKETS:
             return None
-        is_end = self._frame >= PRESSED_FRAMES
-        duration = min(self._frame, PRESSED_FRAMES) * FRAME_SAMPLES
+        is_end = self._frame >= self._pressed_frames
+        duration = min(self._frame, self._pressed_frames) * FRAME_SAMPLES
         payload = EVENT.pack(self._event, END * is_end | VOLUME, duration)
         return self._timestamp % TIMESTAMP_MODULUS, self._frame == 1, payload
 
@@ -90,8 +89,8 @@ class KeySender:
     def _begin(self, timestamp: int) -> bool:
         while self._waiting:
             entry = self._waiting.popleft()
-            if isinstance(entry, str):
-                self._event = KEYS.index(entry)
+            if isinstance(entry, tuple):
+                self._event, self._pressed_frames = KEYS.index(entry[0]), entry[1]
                 self._frame = 0
                 self._timestamp = timestamp
                 return True
@@ -99,6 +98,6 @@ class KeySender:
         return False
 
 
-def _finish(entry: "str | asyncio.Future[None]") -> None:
-    if not isinstance(entry, str) and not entry.done():
+def _finish(entry: "tuple[str, int] | asyncio.Future[None]") -> None:
+    if not isinstance(entry, tuple) and not entry.done():
         entry.set_result(None)

@@ -1,10 +1,12 @@
 """A telephone network in this process: the number chooses the callee, like a payment provider's test cards."""
 
 from collections import deque
+from collections.abc import Callable
+from datetime import timedelta
 from functools import partial
 from random import Random
 
-from call_service.carriers.port import CarrierRejectedError, DialRequest
+from call_service.carriers.port import CarrierRejectedError, DialRequest, IncomingCall, LegEvent
 from call_service.carriers.simulated.book import ScriptBook
 from call_service.carriers.simulated.callee import Callee
 from call_service.carriers.simulated.leg import SimulatedLeg
@@ -62,7 +64,10 @@ class SimulatedCarrier:
             noise=self._noise,
         )
         leg = SimulatedLeg(
-            call_progress(script, self._timing, request.ring_timeout), lambda press: callee(press=press), self._forget
+            call_progress(script, self._timing, request.ring_timeout),
+            lambda press: callee(press=press),
+            self._forget,
+            partial(self._progress_to, request.ring_timeout),
         )
         self._legs.add(leg)
         self._ticker.add(leg)
@@ -73,10 +78,17 @@ class SimulatedCarrier:
         """True for calls placed here; None for others: another process may have placed them."""
         return True if call_id in self._dialled else None
 
+    def on_call(self, listener: Callable[[IncomingCall], None]) -> None:
+        """Nobody calls in here."""
+
     async def close(self) -> None:
         """End all legs."""
         for leg in tuple(self._legs):
             await leg.hang_up()
+
+    def _progress_to(self, ring_timeout: timedelta, number: str) -> list[tuple[timedelta, LegEvent]] | None:
+        script = self._book.find(number)
+        return call_progress(script, self._timing, ring_timeout) if script else None
 
     def _forget(self, leg: SimulatedLeg) -> None:
         self._ticker.remove(leg)

@@ -11,7 +11,6 @@ import structlog
 from call_service.carriers.sip.dialog import Dialog
 from call_service.carriers.sip.digest import Credentials, answer
 from call_service.carriers.sip.flow import Flow, is_reliable
-from call_service.carriers.sip.ladder import Ladder
 from call_service.carriers.sip.message import Headers, Message, NoResponse, Request, Response, respond
 from call_service.carriers.sip.parser import parse
 from call_service.carriers.sip.resolver import Resolver, Target
@@ -20,6 +19,7 @@ from call_service.carriers.sip.syntax import SipSyntaxError, SipUri, uri_host
 from call_service.carriers.sip.timers import Timers
 from call_service.carriers.sip.transactions import Transactions
 from call_service.carriers.sip.transports import TransportError
+from call_service.signalling.ladder import Ladder
 from shared.clock import Clock
 
 log = structlog.get_logger()
@@ -90,12 +90,14 @@ class UserAgent:
         """Give requests of this dialog to `user`, and record the messages of the call."""
         self._dialogs[call_id, tag] = user
         self._ladders.setdefault(call_id, {})[tag] = ladder
+        ladder.is_closed.clear()
 
     def forget(self, call_id: str, tag: str) -> None:
         """The call is over. Harmless when it is not known."""
         self._dialogs.pop((call_id, tag), None)
         ladders = self._ladders.get(call_id, {})
-        ladders.pop(tag, None)
+        if ladder := ladders.pop(tag, None):
+            ladder.is_closed.set()
         if not ladders:
             self._ladders.pop(call_id, None)
 

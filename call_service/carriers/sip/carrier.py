@@ -5,20 +5,21 @@ import secrets
 import ssl
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
 from functools import partial
 from random import Random, SystemRandom
 
 import structlog
 
-from call_service.carriers.port import CarrierRejectedError, DialRequest, OutcomeUnknownError
+from call_service.carriers.port import CarrierRejectedError, Cause, DialRequest, OutcomeUnknownError
+from call_service.carriers.port import IncomingCall as Invite
 from call_service.carriers.rtp import PortsExhaustedError, RtpEngine
 from call_service.carriers.sip.agent import CONTACT_USER, UserAgent
+from call_service.carriers.sip.diagnosis import Step, diagnose, trial_of
 from call_service.carriers.sip.digest import Challenger
 from call_service.carriers.sip.following import Follower, referred_call
 from call_service.carriers.sip.front_desk import FrontDesk
 from call_service.carriers.sip.incoming import IncomingCall
-from call_service.carriers.sip.ladder import Ladder
 from call_service.carriers.sip.leg import CANCELLED, SipLeg
 from call_service.carriers.sip.line import TrunkLine, TrunkState
 from call_service.carriers.sip.media import Negotiator
@@ -31,6 +32,7 @@ from call_service.carriers.sip.timers import Timers
 from call_service.carriers.sip.tls import ClientContexts
 from call_service.carriers.sip.transports import Listener, Transports
 from call_service.carriers.sip.trunk import Trunk
+from call_service.signalling.ladder import Ladder
 from shared.clock import Clock, SystemClock
 
 log = structlog.get_logger()
@@ -46,7 +48,8 @@ SECRET_BYTES = 32
 class SipCarrier:
     """A `Carrier` over `trunks`. Calls that come in are given to `on_invite`; without it they are refused with 480.
 
-    `rtp` carries the audio of IPv4 peers, `rtp_ipv6` that of others. `open` it before use.
+    `rtp` carries the audio of IPv4 peers, `rtp_ipv6` that of others. Nothing is sent to an address that `may_reach`
+    denies. `open` it before use.
     """
 
     name = "sip"
@@ -62,6 +65,7 @@ class SipCarrier:
         on_invite: Callable[[IncomingCall], None] | None = None,
         timers: Timers | None = None,
         lookup: Lookup | None = None,
+        may_reach: Callable[[str], bool] = lambda _address: True,
         clock: Clock | None = None,
         random: Random | None = None,
     ) -> None:
@@ -71,7 +75,7 @@ class SipCarrier:
         self._listeners = listeners
         self._random = random or SystemRandom()
         timers = timers or Timers()
-        resolver = Resolver(lookup or DnsLookup(), self._random, timers.now)
+        resolver = Resolver(lookup or DnsLookup(), self._random, timers.now, may_reach)
         self._agent = UserAgent(timers, resolver, clock or SystemClock(), _token, self._random)
         challenger = Challenger(CONTACT_USER, secrets.token_bytes(SECRET_BYTES), time.time)
         self._desk = self._agent.desk = FrontDesk(self._agent, challenger, lambda: self._lines, self._take_invite)
@@ -101,7 +105,8 @@ class SipCarrier:
             OSError: a port is taken, or an address is not ours.
         """
         await self._transports.open(self._listeners)
-        await self._open_lines(self._lines)
+        trunks, self._lines = [line.trunk for line in self._lines], []
+        await self.use(trunks)
 
     async def use(self, trunks: Iterable[Trunk]) -> None:
         """Replace the trunks. Unchanged ones go on; calls of those that are gone go on until they end."""
@@ -109,24 +114,28 @@ class SipCarrier:
         kept = {line.trunk: line for line in self._lines if line.trunk in wanted}
         gone = [line for line in self._lines if line.trunk not in wanted]
         new = {trunk: TrunkLine(self._agent, trunk) for trunk in wanted if trunk not in kept}
+        await asyncio.to_thread(self._contexts.use, wanted)
+        await asyncio.gather(*(line.look_up() for line in new.values()))
         self._lines = [kept.get(trunk) or new[trunk] for trunk in wanted]
+        # A registration that goes takes back the binding that the new one makes: one after the other.
         await asyncio.gather(*(line.close() for line in gone))
-        await self._open_lines(new.values())
+        for line in new.values():
+            line.start()
 
     async def place(self, request: DialRequest) -> SipLeg:
         """As the port says: returns with the first response of the trunk, whatever it is."""
-        line = self._line_for(request.from_)
+        line = self._line_for(request.trunk_id)
         await line.turn()
         targets = line.targets
         if not targets or self._is_closing:
             raise CarrierRejectedError("carrier_unreachable", detail="The trunk's name does not resolve.")
         try:
-            leg = self._make_leg(line, Ladder(), ipv6=":" in targets[0].address.host)
+            leg = self._make_leg(line, request.ladder, ipv6=":" in targets[0].address.host)
         except PortsExhaustedError as error:
             raise CarrierRejectedError("carrier_unreachable", detail="No media port is free.") from error
         plan = CallPlan(
             f"{request.call_id}.{_token()}",
-            str(line.trunk.uri(request.to)),
+            request.to if request.to.startswith("sip:") else str(line.trunk.uri(request.to)),
             str(SipUri(line.trunk.host, request.from_)),
             targets,
             line.trunk.credentials,
@@ -147,9 +156,21 @@ class SipCarrier:
         self._dialled.remove(request.call_id)
         raise CarrierRejectedError("carrier_unreachable", detail=line.state.last_error)
 
+    def diagnose(self, trunk_id: str, numbers: tuple[str, str] | None) -> AsyncGenerator[Step, None]:
+        """Look at a trunk step by step, see `sip.diagnosis`; `numbers` are whom a test call goes to and comes from.
+
+        Raises:
+            CarrierRejectedError: there is no such trunk.
+        """
+        trial = (lambda: self.place(trial_of(trunk_id, *numbers))) if numbers else None
+        return diagnose(self._agent, self._line_for(trunk_id).trunk, trial)
+
     async def find(self, call_id: str) -> bool | None:
         """True for calls dialled here; None for others: another process may have dialled them."""
         return True if call_id in self._dialled else None
+
+    def on_call(self, listener: Callable[[Invite], None]) -> None:
+        self.on_invite = listener
 
     async def close(self) -> None:
         """Refuse what rings, hang up what talks, take registrations back, close the sockets."""
@@ -163,17 +184,10 @@ class SipCarrier:
         self._agent.transactions.close()
         await self._transports.close()
 
-    async def _open_lines(self, lines: Iterable[TrunkLine]) -> None:
-        await asyncio.to_thread(self._contexts.use, [line.trunk for line in self._lines])
-        await asyncio.gather(*(line.open() for line in lines))
-
-    def _line_for(self, caller_id: str) -> TrunkLine:
-        """The trunk this number belongs to, else the first that takes any."""
-        named = (line for line in self._lines if caller_id in line.trunk.caller_ids)
-        open_to_all = (line for line in self._lines if not line.trunk.caller_ids)
-        line = next(named, None) or next(open_to_all, None)
+    def _line_for(self, trunk_id: str | None) -> TrunkLine:
+        line = next((line for line in self._lines if line.trunk.name == trunk_id), None)
         if line is None:
-            raise CarrierRejectedError("carrier_rejected", detail="No trunk has the number that calls.")
+            raise CarrierRejectedError(Cause.NO_TRUNK, detail="The trunk is gone.")
         return line
 
     def _make_leg(self, line: TrunkLine, ladder: Ladder, *, ipv6: bool) -> SipLeg:

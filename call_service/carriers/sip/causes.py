@@ -7,6 +7,7 @@ _BY_STATUS = {
     **dict.fromkeys((408, 480, 487), Cause.NO_ANSWER),
     **dict.fromkeys((603, 607, 608), Cause.DECLINED),
     **dict.fromkeys((404, 410, 484, 485, 604), Cause.INVALID_NUMBER),
+    **dict.fromkeys((401, 407), Cause.CARRIER_AUTH_FAILED),
 }
 
 

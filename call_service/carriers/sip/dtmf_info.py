@@ -5,16 +5,15 @@ import re
 from call_service.carriers.sip.message import Request
 
 CONTENT_TYPE = "application/dtmf-relay"
-DURATION_MS = 160
 KEYS = frozenset("0123456789*#ABCD")
 
 _SIGNAL = re.compile(r"^\s*Signal\s*=\s*([0-9A-D*#]{1,2})\s*$", re.IGNORECASE | re.MULTILINE)
 _NUMBERED = {"10": "*", "11": "#"}
 
 
-def info_body(digit: str) -> bytes:
+def info_body(digit: str, key_ms: int) -> bytes:
     """The body that presses `digit`."""
-    return f"Signal={digit}\r\nDuration={DURATION_MS}\r\n".encode()
+    return f"Signal={digit}\r\nDuration={key_ms}\r\n".encode()
 
 
 def digit_of(info: Request) -> str | None:

@@ -6,6 +6,7 @@ from typing import TypeVar
 
 import structlog
 
+from call_service.carriers.numbers import e164_of
 from call_service.carriers.sip.agent import ABOUT_US, ALLOW, UserAgent, unsupported_by_us
 from call_service.carriers.sip.digest import Challenger
 from call_service.carriers.sip.flow import Address, Flow
@@ -65,9 +66,10 @@ class FrontDesk:
     def _line_of(self, request: Request, flow: Flow) -> TrunkLine | None:
         """The trunk a request is from; the one with the called number where several share an address."""
         called = user_of(request.uri)
+        names = {called, e164_of(called)}
         owning = [line for line in self._lines() if line.trunk.inbound == "address" and line.owns(flow.peer.host)]
         if owning:
-            return next((line for line in owning if called in line.trunk.caller_ids), owning[0])
+            return next((line for line in owning if not names.isdisjoint(line.trunk.caller_ids)), owning[0])
         username = self._challenger.username(request)
         claimed = username if username is not None else user_of(request.from_.uri)
         for line in self._lines():

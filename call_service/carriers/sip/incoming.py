@@ -3,32 +3,22 @@
 from collections.abc import Callable
 from typing import Protocol
 
+from call_service.carriers.numbers import ANONYMOUS
+from call_service.carriers.port import CallGoneError, CallRefusedError
 from call_service.carriers.rtp import PortsExhaustedError
 from call_service.carriers.sip.agent import ABOUT_US, CONTACT_USER, UserAgent
 from call_service.carriers.sip.causes import ended_by
 from call_service.carriers.sip.dialog import Dialog
-from call_service.carriers.sip.ladder import Ladder
 from call_service.carriers.sip.leg import SipLeg
 from call_service.carriers.sip.message import Headers, Request, respond
 from call_service.carriers.sip.sdp import NotAcceptableError
 from call_service.carriers.sip.server_transactions import InviteServer, ServerTransaction
 from call_service.carriers.sip.session_timer import DEFAULT_SECONDS, MIN_SECONDS, IntervalTooSmallError, as_server
 from call_service.carriers.sip.syntax import NameAddr, SipSyntaxError, user_of
+from call_service.signalling.ladder import Ladder
 
 # Longer than any carrier lets ring; then nobody of ours decided.
 MAX_RINGING_SECONDS = 180.0
-
-
-class CallGoneError(Exception):
-    """The caller gave up, or the call was answered or rejected already."""
-
-
-class CallRefusedError(Exception):
-    """The call could not be answered and was refused with `sip_code`."""
-
-    def __init__(self, sip_code: int) -> None:
-        super().__init__(f"refused with {sip_code}")
-        self.sip_code = sip_code
 
 
 class LegMaker(Protocol):
@@ -153,7 +143,10 @@ class IncomingCall:
 
 
 def _caller(request: Request) -> str:
-    """Whom the trunk vouches for (RFC 3325), else whom From names."""
+    """Whom the trunk vouches for (RFC 3325), else whom From names; nobody when the caller wants that (RFC 3323)."""
+    wishes = {wish.strip().lower() for value in request.all("Privacy") for wish in value.replace(",", ";").split(";")}
+    if wishes & {"id", "user"}:
+        return ANONYMOUS
     try:
         asserted = [NameAddr.parse(value) for value in request.all("P-Asserted-Identity")]
     except SipSyntaxError:

@@ -1,21 +1,33 @@
 """The `Leg` of a SIP call: signalling on one side, the RTP session on the other."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from call_service.carriers.events import EventLog
-from call_service.carriers.port import Answered, Cause, DtmfReceived, Ended, LegEvent, Ringing
+from call_service.carriers.port import (
+    KEY_MS,
+    Answered,
+    Cause,
+    DtmfReceived,
+    Ended,
+    LegEvent,
+    Ringing,
+    TransferFailedError,
+)
 from call_service.carriers.sip.agent import UserAgent
 from call_service.carriers.sip.causes import ended_by
 from call_service.carriers.sip.dialog import Dialog
 from call_service.carriers.sip.digest import Credentials
 from call_service.carriers.sip.dtmf_info import KEYS
-from call_service.carriers.sip.ladder import Ladder
 from call_service.carriers.sip.media import MediaSession, Negotiator
 from call_service.carriers.sip.outgoing import OutgoingCall
 from call_service.carriers.sip.refer import Referral
 from call_service.carriers.sip.session import Session
+from call_service.carriers.sip.syntax import SipUri
+from call_service.signalling.ladder import Ladder
 
 CANCELLED = Ended(Cause.LOCAL_HANG_UP, 487)
+NOT_IN_A_CALL = 481
 
 
 class SipLeg:
@@ -78,33 +90,32 @@ class SipLeg:
     def mark(self, on_played: Callable[[], None]) -> None:
         self.media.mark(on_played)
 
-    async def send_dtmf(self, digits: str) -> None:
+    async def send_dtmf(self, digits: str, key_ms: int = KEY_MS) -> None:
         """As the port says: RFC 4733 where the peer agreed to it, else INFO."""
         if not KEYS.issuperset(digits):
             raise ValueError("keys are 0-9, *, # and A-D")
         if self.session is None or self.has_ended:
             return
         if self.media.can_send_dtmf:
-            await self.media.send_dtmf(digits)
+            await self.media.send_dtmf(digits, key_ms)
         else:
-            await self.session.press(digits)
+            await self.session.press(digits, key_ms)
 
     async def hold(self, *, held: bool) -> bool:
         """Put the peer on hold, or take it back; whether it agreed."""
-        if self.session is None:
+        if self.session is None or self.has_ended:
             return False
         return (await self.session.modifications.hold(held=held)).is_success
 
     async def transfer(self, target: str) -> None:
-        """Send the peer to the SIP URI `target` (blind); the leg ends when it talks with it.
+        """Send the peer to a number of its own network, or a SIP URI (blind); the leg ends when it talks with it.
 
         Raises:
             TransferFailedError: it does not; the call goes on.
-            RuntimeError: the call was not answered.
         """
-        if self.session is None:
-            raise RuntimeError("only an answered call can be transferred")
-        await self.session.transfer(target)
+        if self.session is None or self.has_ended:
+            raise TransferFailedError(NOT_IN_A_CALL)
+        await self.session.transfer(target if target.startswith("sip:") else self._at_peer(self.session, target))
 
     async def hang_up(self) -> None:
         self.end(Ended(Cause.LOCAL_HANG_UP) if self.session else CANCELLED)
@@ -157,6 +168,10 @@ class SipLeg:
         self.session = Session(self._agent, dialog, negotiator, self._credentials, self, is_caller=is_caller)
         return self.session
 
+    @staticmethod
+    def _at_peer(session: Session, number: str) -> str:
+        return str(replace(SipUri.parse(session.dialog.remote.uri), user=number))
+
     def _lose_media(self) -> None:
-        if not self.negotiator.is_held_by_peer:
+        if not (self.negotiator.is_held_by_peer or self.negotiator.is_holding):
             self.end(Ended(Cause.MEDIA_LOST))

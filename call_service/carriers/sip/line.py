@@ -49,9 +49,8 @@ class TrunkLine:
         error = (registered.last_error if registered else None) or self._last_error
         return TrunkState(registered.is_registered if registered else None, self._is_reachable, error, self.calls)
 
-    async def open(self) -> None:
-        """Look up where it is, then keep watching it."""
-        await self._look_up()
+    def start(self) -> None:
+        """Keep watching it, and registered; `look_up` comes first."""
         self._tasks.append(asyncio.create_task(self._watch(), name="sip-trunk"))
         if self._registration:
             self._tasks.append(asyncio.create_task(self._registration.run(), name="sip-registration"))
@@ -105,9 +104,10 @@ class TrunkLine:
             if interval:
                 await self._ping()
             await self._agent.pause(interval.total_seconds() if interval else LOOKUP_SECONDS)
-            await self._look_up()
+            await self.look_up()
 
-    async def _look_up(self) -> None:
+    async def look_up(self) -> None:
+        """Find out where it is."""
         self._targets = await self._agent.resolver.resolve(self.trunk.uri()) or self._targets
 
     async def _ping(self) -> None:

@@ -9,7 +9,6 @@ from call_service.carriers.sip.attempt import Attempt, invite
 from call_service.carriers.sip.dialog import MAX_FORWARDS, Dialog
 from call_service.carriers.sip.digest import Credentials
 from call_service.carriers.sip.flow import Flow
-from call_service.carriers.sip.ladder import Ladder
 from call_service.carriers.sip.media import Negotiator
 from call_service.carriers.sip.message import Headers, NoResponse, Request, Response, respond
 from call_service.carriers.sip.modification import SDP
@@ -20,6 +19,7 @@ from call_service.carriers.sip.session import Session
 from call_service.carriers.sip.session_timer import DEFAULT_SECONDS, as_client, request_headers
 from call_service.carriers.sip.syntax import NameAddr
 from call_service.carriers.sip.transports import TransportError
+from call_service.signalling.ladder import Ladder
 
 # A host that has not even said 100 after four INVITEs (0, 0.5, 1.5, 3.5 s) is given up while there is another.
 SILENT_SECONDS = 4.0

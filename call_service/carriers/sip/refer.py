@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import Callable
 
+from call_service.carriers.port import TransferFailedError
 from call_service.carriers.sip.agent import UserAgent
 from call_service.carriers.sip.dialog import Dialog
 from call_service.carriers.sip.digest import Credentials
@@ -15,14 +16,6 @@ DECLINED = 603
 TIMED_OUT = 408
 
 _FRAGMENT = re.compile(rb"SIP/2\.0 ([1-6]\d\d)")
-
-
-class TransferFailedError(Exception):
-    """The transfer did not come about; the call goes on. `sip_code` is the final status that was reported."""
-
-    def __init__(self, sip_code: int) -> None:
-        super().__init__(f"the transfer ended with {sip_code}")
-        self.sip_code = sip_code
 
 
 class Transfer:
@@ -74,6 +67,11 @@ class Transfer:
             # Ended without a result: nobody says that it failed, nobody that it did not.
             self._settle(status if status >= 200 else TIMED_OUT)
         return True
+
+    @property
+    def has_succeeded(self) -> bool:
+        """Whether the peer told that it talks with the target: it may leave before `run` returns."""
+        return self._outcome is not None and self._outcome.done() and self._outcome.result() < 300
 
     def call_ended(self) -> None:
         """The peer hung up: it left for the target, or for good."""

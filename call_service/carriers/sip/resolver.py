@@ -77,9 +77,16 @@ class DnsLookup:
 
 
 class Resolver:
-    """Finds targets. `random` spreads the load by the weights of the SRV records."""
+    """Finds targets that we `may_reach`. `random` spreads the load by the weights of the SRV records."""
 
-    def __init__(self, lookup: Lookup, random: Random, now: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        lookup: Lookup,
+        random: Random,
+        now: Callable[[], float],
+        may_reach: Callable[[str], bool] = lambda _address: True,
+    ) -> None:
+        self._may_reach = may_reach
         self._lookup = lookup
         self._random = random
         self._now = now
@@ -104,7 +111,7 @@ class Resolver:
             found = [Address(host, port) for host in await self._addresses(uri.host)]
         else:
             found = await self._by_service(uri.host, chosen)
-        unique = tuple(dict.fromkeys(found))[:MAX_TARGETS]
+        unique = [one for one in dict.fromkeys(found) if self._may_reach(one.host)][:MAX_TARGETS]
         return self.preferred([Target(chosen, address, uri.host) for address in unique])
 
     def preferred(self, targets: list[Target]) -> list[Target]:

@@ -88,11 +88,11 @@ class Session:
         if cause:
             self._owner.ended(self, Ended(cause))
 
-    async def press(self, digits: str) -> None:
+    async def press(self, digits: str, key_ms: int) -> None:
         """Press keys by INFO, for peers without RFC 4733."""
         for digit in digits:
             headers = (("Content-Type", CONTENT_TYPE),)
-            await self._agent.in_dialog(self.dialog, "INFO", self._credentials, headers, info_body(digit))
+            await self._agent.in_dialog(self.dialog, "INFO", self._credentials, headers, info_body(digit, key_ms))
 
     async def transfer(self, target: str) -> None:
         """Send the peer to the URI `target`; the call ends when it talks with it.
@@ -101,7 +101,7 @@ class Session:
             TransferFailedError: it does not; the call goes on.
         """
         await self._transfer.run(target)
-        self.hang_up(Cause.LOCAL_HANG_UP)
+        self.hang_up(Cause.TRANSFERRED)
 
     async def _bye(self) -> None:
         await self._agent.in_dialog(self.dialog, "BYE", self._credentials)
@@ -122,7 +122,7 @@ class Session:
         transaction.respond(respond(request, 200))
         self._stop()
         self._forget()
-        self._owner.ended(self, Ended(Cause.CALLEE_HUNG_UP))
+        self._owner.ended(self, Ended(Cause.TRANSFERRED if self._transfer.has_succeeded else Cause.CALLEE_HUNG_UP))
 
     def _receive_info(self, request: Request, transaction: ServerTransaction) -> None:
         digit = digit_of(request)

@@ -36,7 +36,8 @@ class BuiltinConversation:
         return self._dialogue
 
     async def opening(self) -> AsyncGenerator[BrainOutput]:
-        """The greeting, and the purpose of the call where the instructions name one."""
+        """The greeting, and the purpose of the call where the instructions name one; whoever is greeted starts anew."""
+        self._dialogue = None
         for output in (await self._begun()).open():
             yield output
 

@@ -17,14 +17,21 @@ class SpeechUnavailableError(Exception):
 def _nothing() -> None: ...
 
 
+def _unheard(_frame: bytes) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Engines:
-    """What a call needs to hear and to speak. `close` frees threads."""
+    """What a call needs to hear and to speak. `close` frees threads.
+
+    `hear` gets every received frame as it comes: for recognisers that stream, which have to be paced like the call.
+    """
 
     recognizer: Recognizer
     synthesizer: Synthesizer
     voice_activity: Callable[[], VoiceActivity]
     close: Callable[[], None] = _nothing
+    hear: Callable[[bytes], None] = _unheard
 
 
 async def load_engines(kind: Literal["local", "null"] = "local") -> Engines:

@@ -23,6 +23,11 @@ def spoken(text: str) -> str:
     text = URL.sub(lambda match: _url(match[0]), text)
     text = CODE.sub(lambda match: f"{match[1]}{match[2]}{' '.join(match[3])}", text)
     text = PHONE.sub(_phone, text)
+    return without_markup(text)
+
+
+def without_markup(text: str) -> str:
+    """`text` without the signs that nobody says."""
     return SPACES.sub(" ", MARKUP.sub(" ", text)).strip()
 
 

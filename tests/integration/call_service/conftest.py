@@ -50,6 +50,7 @@ async def client(
     settings = CallApiSettings(
         database_url=calls_url,
         internal_token_secret=SECRET,
+        encryption_key=SECRET,
         project_url=projects.url,
         recordings_dir=tmp_path / "recordings",
         sweep_seconds=0.1,

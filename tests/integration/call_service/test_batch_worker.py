@@ -25,6 +25,7 @@ async def worker(database_url: str, tmp_path: Path) -> AsyncIterator[None]:
     settings = WorkerSettings(
         database_url=database_url,
         internal_token_secret=SECRET,
+        encryption_key=SECRET,
         recordings_dir=tmp_path / "recordings",
         engines="null",
         ring_timeout_seconds=5,

@@ -136,7 +136,11 @@ async def test_a_request_that_no_notification_told_is_found(customer: Customer, 
     async with working(db, carrier, tmp_path, heartbeat_seconds=0.1):
         call_id = await queue(db, tenant=customer.tenant)
         await reach(db, call_id, Status.RINGING)
-        await db.execute("UPDATE calls SET control = 'cancel' WHERE id = $1", call_id)
+        await db.execute(
+            "INSERT INTO call_commands (id, call_id, kind, arguments) VALUES ($1, $2, 'cancel', '{}')",
+            new_id(),
+            call_id,
+        )
         await reach(db, call_id, Status.CANCELED)
 
 

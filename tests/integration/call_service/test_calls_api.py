@@ -180,7 +180,7 @@ async def test_another_users_call_does_not_exist(
         assert (status, answer["status"]) == (404, "error"), path
 
 
-@pytest.mark.parametrize("call_id", ["x", "0", new_id(), "%00", "' OR 1=1"])
+@pytest.mark.parametrize("call_id", ["x", "0", "019a0000-0000-7000-8000-000000000000", "%00", "' OR 1=1"])
 async def test_an_unknown_id_is_not_found(customer: Customer, projects: FakeProjects, call_id: str) -> None:
     for path in (f"/call/{call_id}", f"/call/{call_id}/recording"):
         status, answer = await customer.ask("GET", path)
@@ -356,3 +356,10 @@ def write_wav(path: Path) -> None:
         file.setsampwidth(2)
         file.setframerate(8000)
         file.writeframes(struct.pack("<2h", 1, -1) * 800)
+
+
+async def test_a_call_that_lacks_a_vendors_key_is_refused_at_once(customer: Customer, projects: FakeProjects) -> None:
+    projects.missing_keys = "The project has no key for deepgram, which the agent needs."
+    body = {"number": "+12025550100", "projectId": projects.project_id, "agentId": projects.agent["id"]}
+    status, answer = await customer.ask("POST", "/call/makeCall", body)
+    assert (status, answer["code"], answer["message"]) == (409, "provider_key_missing", projects.missing_keys)

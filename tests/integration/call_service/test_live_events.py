@@ -200,6 +200,23 @@ async def test_a_client_that_is_too_slow_is_told_so(
     assert got.count("call.ended") < 60
 
 
+async def test_a_websocket_that_is_too_slow_is_told_so(
+    customer: Customer, projects: FakeProjects, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hub, "BUFFER", 3)
+    async with customer.websocket("/events/ws") as socket:
+        await happen(db, projects.tenant)
+        await socket.receive_json(timeout=10)
+        async with db.transaction() as tx:
+            for _ in range(60):
+                await add(tx, projects.tenant, data={"text": "x" * 500_000})
+        got = [orjson.loads(message.data) async for message in socket]
+    assert got[-1] == {"id": None, "event": "stream.closed", "data": got[-1]["data"]}
+    assert got[-1]["data"]["reason"] == "slow_consumer"
+    assert len(got) < 60
+    assert socket.close_code == 1013
+
+
 async def until_closed(response: ClientResponse) -> AsyncIterator[dict[str, Any]]:
     while True:
         [frame] = await frames(response, 1)
@@ -208,7 +225,9 @@ async def until_closed(response: ClientResponse) -> AsyncIterator[dict[str, Any]
             return
 
 
+@pytest.mark.parametrize("path", ["/events", "/events/ws"])
 async def test_a_client_that_does_not_read_is_cut_off(
+    path: str,
     customer: Customer,
     projects: FakeProjects,
     db: Database,
@@ -216,7 +235,8 @@ async def test_a_client_that_does_not_read_is_cut_off(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(streams, "WRITE_TIMEOUT_SECONDS", 0.2)
-    async with stream(customer):
+    async with customer.websocket(path) if path.endswith("ws") else stream(customer):
+        assert client.app[STREAMS].open_streams == 1
         async with db.transaction() as tx:
             for _ in range(40):
                 await add(tx, projects.tenant, data={"text": "x" * 900_000})

@@ -57,12 +57,16 @@ class Phone:
         return found
 
     async def dial(
-        self, to: str = "+12025550100", from_: str = "+12025559999", ring: timedelta = timedelta(seconds=20)
+        self,
+        to: str = "+12025550100",
+        from_: str = "+12025559999",
+        ring: timedelta = timedelta(seconds=20),
+        trunk: str = "peer",
     ) -> Call:
-        return Call(await self.carrier.place(DialRequest(f"call-{to}", to, from_, ring)))
+        return Call(await self.carrier.place(DialRequest(f"call-{to}", to, from_, ring, trunk_id=trunk)))
 
-    async def dial_answered(self, to: str = "+12025550100") -> Call:
-        call = await self.dial(to)
+    async def dial_answered(self, to: str = "+12025550100", trunk: str = "peer") -> Call:
+        call = await self.dial(to, trunk=trunk)
         await call.sees(Answered())
         return call
 

@@ -81,6 +81,19 @@ async def test_required_encryption_refuses_plain_audio(make_phone: MakePhone, tm
         assert Answered() not in call.events
 
 
+async def test_the_softphone_is_put_on_hold_and_pressed_long_keys(make_phone: MakePhone, tmp_path: Path) -> None:
+    async with baresip(tmp_path, THEM, "udp") as peer:
+        phone = await _phone(make_phone, tmp_path, peer, "udp", "off")
+        call = await phone.dial_answered(THEM)
+        assert await call.leg.hold(held=True)
+        assert call.leg.negotiator.is_holding
+        assert await call.leg.hold(held=False)
+        await call.leg.send_dtmf("42#", 300)
+        await until(lambda: peer.keys() == "42#")
+        await call.leg.hang_up()
+        await peer.sees("CALL_CLOSED")
+
+
 async def test_the_softphone_puts_us_on_hold(make_phone: MakePhone, tmp_path: Path) -> None:
     async with baresip(tmp_path, THEM, "udp") as peer:
         phone = await _phone(make_phone, tmp_path, peer, "udp", "off")

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from call_service.carriers.port import Answered, Cause, Ended, Ringing
-from call_service.carriers.sip import TransferFailedError, capture
+from call_service.carriers.port import Answered, Cause, Ended, Ringing, TransferFailedError
+from call_service.signalling.pcap import capture
 from tests.integration.sip.conftest import MakePhone, trunk
 from tests.support.sip_peers import LOOPBACK, Sipp, dropping, free_port, relay, running
 from tests.support.sweep import correlation, sweep
@@ -149,7 +149,7 @@ async def test_a_transfer_that_succeeds_ends_our_part(make_phone: MakePhone, sip
     async with sipp.run("uas_transferred", port, outcome="200"):
         call = await phone.dial_answered()
         await call.leg.transfer("sip:third@127.0.0.1")
-        assert await call.ends() == Ended(Cause.LOCAL_HANG_UP)
+        assert await call.ends() == Ended(Cause.TRANSFERRED)
 
 
 async def test_a_transfer_that_fails_leaves_the_call(make_phone: MakePhone, sipp: Sipp) -> None:

@@ -14,6 +14,7 @@ import pytest
 from call_service.carriers.g711 import over_the_wire
 from call_service.carriers.port import FRAME_MS
 from call_service.carriers.ticker import Ticker
+from call_service.voice.detection import Verdict
 from call_service.voice.engines.bundle import Engines, load_engines
 from call_service.voice.memory_leg import MemoryLeg
 from call_service.voice.options import SessionOptions, SessionResult, TurnTimings
@@ -67,6 +68,8 @@ class Callee:
             self._leg.say(bytes(16 * 1500) + self._words.pop(0))
 
     def on_collected(self, field: str, value: str) -> None: ...
+
+    def on_detected(self, verdict: Verdict, at_ms: int) -> None: ...
 
 
 async def hold_call(engines: Engines, path: Path) -> SessionResult:

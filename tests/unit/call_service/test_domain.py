@@ -2,17 +2,17 @@
 
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from call_service.calls.domain import LIVE, TERMINAL, Call, Status, allowed_before, outcome_of
+from call_service.calls.domain import LIVE, TERMINAL, Status, allowed_before, outcome_of
 from call_service.calls.errors import VariableMissingError
 from call_service.calls.schemas import HistoryQuery
 from call_service.calls.service import fill_agent
 from call_service.dialer.journal import cost_of
+from tests.support.ended_calls import ended_call
 
 ID = "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f"
 
@@ -50,47 +50,19 @@ def test_the_cause_of_an_unanswered_leg_decides_the_status(cause: str, status: S
     assert outcome.sip_code == 486
 
 
-def call(**changes: Any) -> Call:
-    at = datetime(2026, 11, 25, 9, tzinfo=UTC)
-    values: dict[str, Any] = {
-        **dict.fromkeys(("id", "tenant", "project_id", "agent_id"), ID),
-        "agent_version": 1,
-        "agent": {},
-        "direction": "outbound",
-        "from_number": "+12025550199",
-        "to_number": "+12025550100",
-        "status": Status.COMPLETED,
-        "reason": None,
-        "fault": "none",
-        "sip_code": None,
-        "dynamic_variables": {},
-        "data": {},
-        "analysis": None,
-        "recording": None,
-        "cost": Decimal(0),
-        "currency": "USD",
-        "created_at": at,
-        "answered_at": at,
-        "ended_at": at + timedelta(seconds=30.2),
-        "completed_at": None,
-        "fence": 1,
-    }
-    return Call(**{**values, **changes})
-
-
 @pytest.mark.parametrize(("length", "seconds"), [(0.0, 0), (0.001, 1), (30.0, 30), (30.2, 31)])
 def test_started_seconds_count_whole(length: float, seconds: int) -> None:
     answered = datetime(2026, 11, 25, 9, tzinfo=UTC)
-    assert call(ended_at=answered + timedelta(seconds=length)).seconds == seconds
+    assert ended_call(ended_at=answered + timedelta(seconds=length)).seconds == seconds
 
 
 def test_a_call_that_nobody_answered_has_no_length() -> None:
-    assert call(answered_at=None).seconds == 0
+    assert ended_call(answered_at=None).seconds == 0
 
 
 def test_the_other_party_depends_on_the_direction() -> None:
-    assert call().other_party == "+12025550100"
-    assert call(direction="inbound").other_party == "+12025550199"
+    assert ended_call().other_party == "+12025550100"
+    assert ended_call(direction="inbound").other_party == "+12025550199"
 
 
 def test_cost_is_by_the_second_to_the_millionth() -> None:

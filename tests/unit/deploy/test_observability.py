@@ -18,6 +18,7 @@ OPERATIONS = DEPLOY.parent / "docs" / "operations.md"
 PROCESSES = (
     "auth_service.app",
     "call_service.app",
+    "call_service.carriers.rtp.engine",  # loaded by a worker once it has a trunk
     "call_service.dialer.app",
     "gateway.app",
     "project_service.app",

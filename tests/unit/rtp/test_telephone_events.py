@@ -73,6 +73,16 @@ async def test_sends_five_frames_of_press_three_ends_and_a_pause() -> None:
     await asyncio.wait_for(sent, 1)
 
 
+@pytest.mark.parametrize(("key_ms", "frames"), [(40, 2), (150, 8), (1_000, 50)])
+async def test_a_key_is_pressed_as_long_as_it_is_told(key_ms: int, frames: int) -> None:
+    sender = KeySender()
+    sent = sender.press("5", key_ms)
+    payloads = [found[2] for n in range(frames + 10) if (found := sender.next(n * 160))]
+    assert len(payloads) == frames - 1 + 3
+    assert set(payloads[frames - 1 :]) == {event("5", frames * 160, is_end=True)}
+    assert sent.done()
+
+
 async def test_is_done_only_after_the_last_pause() -> None:
     sender = KeySender()
     sent = sender.press("1")

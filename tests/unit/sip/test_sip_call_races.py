@@ -1,14 +1,14 @@
 """Calls in virtual time: what RFC 3261 says about losing, crossing and repeating messages."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
 
-from call_service.carriers.port import Answered, Cause, DtmfReceived, Ended, LegEvent, Ringing
+from call_service.carriers.port import Answered, Cause, DtmfReceived, Ended, LegEvent, Ringing, TransferFailedError
 from call_service.carriers.sip.flow import Address
 from call_service.carriers.sip.leg import SipLeg
 from call_service.carriers.sip.message import Headers, Request
-from call_service.carriers.sip.refer import TransferFailedError
 from tests.support.sip_world import CLIENT, SDP, SERVER, Party, Script, VirtualFlow, World
 
 OTHER = Address("192.0.2.3", 5060)
@@ -243,7 +243,7 @@ async def test_keys_go_by_info_to_who_knows_no_events(world: World, us: Party) -
     us.agent.spawn(leg.send_dtmf("1"))
     await world.time.advance(10)
     info = peer.request("INFO")
-    assert (info.get("Content-Type"), info.body) == ("application/dtmf-relay", b"Signal=1\r\nDuration=160\r\n")
+    assert (info.get("Content-Type"), info.body) == ("application/dtmf-relay", b"Signal=1\r\nDuration=100\r\n")
     peer.respond(info, 200)
     await leg.hang_up()
     with pytest.raises(ValueError, match="keys"):
@@ -297,7 +297,7 @@ async def test_a_transfer_reports_its_outcome(world: World, us: Party) -> None:
         peer.ask("NOTIFY", invite, cseq, headers=headers, body=final)
         await world.time.advance(10)
         assert failures[-1:] == ([expected] if expected else [408])
-    assert events == [Answered(), Ended(Cause.LOCAL_HANG_UP)]
+    assert events == [Answered(), Ended(Cause.TRANSFERRED)]
 
 
 async def test_a_dead_peer_of_a_reinvite_ends_the_call(world: World, us: Party) -> None:
@@ -307,6 +307,32 @@ async def test_a_dead_peer_of_a_reinvite_ends_the_call(world: World, us: Party) 
     peer.respond(peer.request("INVITE"), 481)
     await world.time.advance(10)
     assert events == [Answered(), Ended(Cause.MEDIA_LOST)]
+
+
+async def test_who_is_on_hold_may_send_no_media_for_as_long_as_it_lasts(world: World, us: Party) -> None:
+    peer, _, leg, events = await _answered(world, us)
+    us.agent.spawn(_ignoring(leg))
+    await world.time.advance(10)
+    peer.respond(peer.request("INVITE"), 200, body=SDP + b"a=recvonly\r\n")
+    await world.time.advance(10)
+    assert us.media.direction == "sendonly"
+    us.media.lose()
+    assert events == [Answered()]
+    await leg.hang_up()
+
+
+async def test_a_number_is_transferred_to_within_the_peers_own_network(world: World, us: Party) -> None:
+    peer, _, leg, _ = await _answered(world, us)
+    transferring = asyncio.create_task(leg.transfer("+12025550111"))
+    await world.time.advance(10)
+    refer = peer.request("REFER")
+    assert refer.get("Refer-To") == f"<sip:+12025550111@{SERVER.host}>"
+    peer.respond(refer, 202)
+    await world.time.advance(10)
+    await leg.hang_up()
+    await world.time.advance(10)
+    with pytest.raises(TransferFailedError):
+        await transferring
 
 
 async def _ignoring(leg: SipLeg) -> None:

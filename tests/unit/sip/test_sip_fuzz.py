@@ -6,11 +6,11 @@ from random import Random
 
 import structlog
 
-from call_service.carriers.port import Answered
+from call_service.carriers.port import Answered, CallGoneError, CallRefusedError
 from call_service.carriers.sip.digest import Challenger
 from call_service.carriers.sip.flow import Address
 from call_service.carriers.sip.front_desk import FrontDesk
-from call_service.carriers.sip.incoming import CallGoneError, CallRefusedError, IncomingCall
+from call_service.carriers.sip.incoming import IncomingCall
 from call_service.carriers.sip.leg import SipLeg
 from call_service.carriers.sip.line import TrunkLine
 from call_service.carriers.sip.message import Headers, Message

@@ -20,7 +20,8 @@ BINDING = ("Contact", "<sip:talkstack@192.0.2.1:5060>;expires=300, <sip:other@19
 async def line_of(world: World, **options: object) -> AsyncIterator[TrunkLine]:
     fields: dict[str, object] = {"name": "peer", "host": SERVER.host, "pings_every": None}
     line = TrunkLine(Party(world, CLIENT).agent, Trunk.model_validate({**fields, **options}))
-    await line.open()
+    await line.look_up()
+    line.start()
     await world.time.advance(10)
     yield line
     for receiver in world.receivers.values():

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from call_service.carriers.port import FRAME_MS, SAMPLE_RATE
+from call_service.voice.detection import Verdict
 from call_service.voice.engines.bundle import Engines
 from call_service.voice.engines.null import LevelActivity, NullSynthesizer
 from call_service.voice.memory_leg import MemoryLeg
@@ -121,6 +122,7 @@ class Notes:
     timings: list[TurnTimings] = field(default_factory=list)
     starts: list[Role] = field(default_factory=list)
     collected: dict[str, str] = field(default_factory=dict)
+    verdicts: list[tuple[str, str, int]] = field(default_factory=list)
 
     def on_turn(self, turn: Turn, timings: TurnTimings) -> None:
         self.turns.append(turn)
@@ -131,6 +133,9 @@ class Notes:
 
     def on_collected(self, field: str, value: str) -> None:
         self.collected[field] = value
+
+    def on_detected(self, verdict: Verdict, at_ms: int) -> None:
+        self.verdicts.append((verdict.kind, verdict.by, at_ms))
 
 
 @dataclass

@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from call_service.voice.endpointing import EndpointingOptions, Expects, TurnDetector, TurnEvent
+from call_service.voice.patience import by_question, by_sentence, fixed
 
 STARTED, PAUSED, RESUMED, ENDED = TurnEvent.STARTED, TurnEvent.PAUSED, TurnEvent.RESUMED, TurnEvent.ENDED
 
@@ -24,7 +25,7 @@ def events(detector: TurnDetector, *stretches: tuple[float, int]) -> list[tuple[
 @pytest.mark.parametrize(("expects", "wait"), [("yes_no", 300), ("open", 500), ("digits", 900)])
 def test_the_wait_depends_on_the_question(expects: Expects, wait: int) -> None:
     detector = TurnDetector()
-    detector.expect(expects)
+    detector.wait(by_question(EndpointingOptions(), expects, ""))
     assert events(detector, (0.9, 1000), (0.1, 1000)) == [
         (80, STARTED),
         (1000 + -(-wait * 6 // 10 // 20) * 20, PAUSED),
@@ -86,3 +87,20 @@ def test_long_silence_always_leaves_it_idle(stretches: list[tuple[float, int]]) 
     for _ in range(60):
         detector.feed(0.0)
     assert (detector.speaking, detector.voiced_ms, detector.turn_ms) == (False, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("heard", "asked", "waits"),
+    [
+        ("", "open", (500, 500, 500)),
+        ("Yes.", "yes_no", (500, 300, 300)),
+        ("I need a table", "open", (500, 500, 500)),
+        ("I need a table for", "open", (500, 500, 1100)),
+        ("Well, um.", "open", (500, 500, 1100)),
+        ("four one five", "open", (500, 900, 900)),
+        ("four one five five five five zero one zero zero", "digits", (500, 900, 900)),
+    ],
+)
+def test_strategies_wait_differently(heard: str, asked: Expects, waits: tuple[int, int, int]) -> None:
+    options = EndpointingOptions()
+    assert tuple(strategy(options, asked, heard) for strategy in (fixed, by_question, by_sentence)) == waits

@@ -143,7 +143,7 @@ def test_two_failed_recognitions_end_the_call(place_call: Callable[..., Any]) ->
     assert call.said[-1] == ("agent", call.options.phrases.apology)
 
 
-@pytest.mark.parametrize("fault", [EngineError("llm", "x"), ValueError("x"), 60.0])
+@pytest.mark.parametrize("fault", [EngineError("llm", "x"), ValueError("x")])
 def test_a_failing_brain_apologises_after_what_it_said(place_call: Callable[..., Any], fault: object) -> None:
     call = place_call(nothing, first=(Say("Hello there."), fault))
     assert ending(call) == ("failed", "llm_failed", "provider")

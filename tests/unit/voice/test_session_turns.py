@@ -153,7 +153,7 @@ def test_noise_that_interrupted_is_asked_about(place_call: Callable[..., Any]) -
         await call.hum(500)
         await call.until(lambda: call.notes.starts.count("agent") == 2)
         await call.wait(1.0)
-        await call.hum(300)
+        await call.hum(900)
         await call.until_agent_spoke(3)
         call.leg.end()
 
@@ -248,7 +248,8 @@ def test_sentences_are_synthesised_one_ahead(place_call: Callable[..., Any]) -> 
     async def callee(call: Any) -> None:
         await call.until(lambda: "agent" in call.notes.starts)
         await call.wait(0.3)
-        assert call.synthesizer.texts == ["one two three", "four five six"]
+        assert "four five six" in call.synthesizer.texts
+        assert "seven eight" not in call.synthesizer.texts
 
     call = place_call(
         callee,

@@ -3,7 +3,7 @@
 import pytest
 
 from call_service.voice.engines.spoken import spoken
-from call_service.voice.listening import is_spelling_digits
+from call_service.voice.patience import is_spelling_digits
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,7 @@ from datetime import UTC, datetime
 from ipaddress import ip_address
 from struct import pack
 
-from call_service.carriers.sip.flow import Address
-from call_service.carriers.sip.ladder import LadderEntry
+from call_service.signalling.ladder import Address, LadderEntry
 
 MAGIC, VERSION, SNAP_LENGTH = 0xA1B2C3D4, (2, 4), 65_535
 # Raw IP of either version (tcpdump.org/linktypes.html).
@@ -35,10 +34,10 @@ def _record(entry: LadderEntry) -> bytes:
 
 def _packet(source: Address, target: Address, payload: bytes) -> bytes:
     """IP and UDP headers before `payload`; checksums are left zero."""
-    ends = ip_address(source.host), ip_address(target.host)
+    ends = ip_address(source[0]), ip_address(target[0])
     if ends[0].version != ends[1].version:
         return b""
-    datagram = pack("!HHHH", source.port, target.port, UDP_HEADER + len(payload), 0) + payload
+    datagram = pack("!HHHH", source[1], target[1], UDP_HEADER + len(payload), 0) + payload
     addresses = ends[0].packed + ends[1].packed
     if ends[0].version == 6:
         return pack("!IHBB", 6 << 28, len(datagram), UDP, TIME_TO_LIVE) + addresses + datagram

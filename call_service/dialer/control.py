@@ -1,0 +1,152 @@
+"""Carries out what the API asks of an answered call: one command after the other, each once."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+import structlog
+
+from call_service.calls.commands import Command
+from call_service.calls.events import HeldCall, TransferredCall
+from call_service.carriers.port import Carrier, DialRequest, Leg, TransferFailedError
+from call_service.dialer.journal import Journal
+from call_service.dialer.second_leg import NotReachedError, SecondLeg, Voice
+from call_service.signalling.ladder import Ladder
+from call_service.voice.session import VoiceSession
+
+log = structlog.get_logger(__name__)
+
+
+class _FailedError(Exception):
+    """A command was not carried out; its text is the reason that is told to who asked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """An answered call with what its commands need. A target is dialled like `request`."""
+
+    leg: Leg
+    carrier: Carrier
+    request: DialRequest
+    voice: Voice
+
+
+class CallControl:
+    """The commands of one call."""
+
+    def __init__(self, line: Line, session: VoiceSession, journal: Journal) -> None:
+        self._line = line
+        self._session = session
+        self._journal = journal
+        self._known: set[str] = set()
+        self._waiting: asyncio.Queue[Command] = asyncio.Queue()
+        self._leaving: Command | None = None
+        self._is_held = False
+        self._actions: dict[str, Callable[[Command], Awaitable[None]]] = {
+            "say": self._say,
+            "dtmf": self._press,
+            "hold": self._hold,
+            "unhold": self._unhold,
+            "transfer": self._transfer,
+        }
+
+    def submit(self, command: Command) -> None:
+        """Do it after what was asked before; harmless when it was submitted already."""
+        if command.id in self._known:
+            return
+        self._known.add(command.id)
+        if command.arguments.get("interrupt"):
+            self._session.interrupt()
+        self._waiting.put_nowait(command)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        while True:
+            await self._do(await self._waiting.get())
+
+    def left(self) -> None:
+        """The callee was transferred: it may leave before the transfer itself has said so."""
+        if self._leaving:
+            self._joined(self._leaving)
+            self._leaving = None
+
+    async def _do(self, command: Command) -> None:
+        try:
+            await self._actions[command.kind](command)
+        except (_FailedError, NotReachedError) as error:
+            self._journal.finish(command, str(error))
+        except Exception:
+            log.exception("command failed", kind=command.kind)
+            self._journal.finish(command, "internal_error")
+
+    async def _say(self, command: Command) -> None:
+        if self._is_held:
+            raise _FailedError("call_on_hold")
+        if not await self._session.announce(command.arguments["text"]):
+            raise _FailedError("interrupted")
+        self._journal.finish(command)
+
+    async def _press(self, command: Command) -> None:
+        await self._line.leg.send_dtmf(command.arguments["digits"], command.arguments["tone_ms"])
+        self._journal.finish(command)
+
+    async def _hold(self, command: Command) -> None:
+        self._pause()
+        if not await self._line.leg.hold(held=True):
+            self._go_on()
+            raise _FailedError("carrier_rejected")
+        self._is_held = True
+        self._journal.finish(command, event=HeldCall(call_id=command.call_id, held=True))
+
+    async def _unhold(self, command: Command) -> None:
+        if not await self._line.leg.hold(held=False):
+            raise _FailedError("carrier_rejected")
+        self._is_held = False
+        self._go_on()
+        self._journal.finish(command, event=HeldCall(call_id=command.call_id, held=False))
+
+    async def _transfer(self, command: Command) -> None:
+        """The agent is silent meanwhile; where it fails, the conversation goes on."""
+        self._pause()
+        try:
+            await (self._warm(command) if command.arguments["mode"] == "warm" else self._blind(command))
+        except Exception:
+            self._go_on()
+            raise
+
+    async def _blind(self, command: Command) -> None:
+        self._leaving = command
+        try:
+            await self._line.leg.transfer(command.arguments["to"])
+        except TransferFailedError as error:
+            self._leaving = None
+            raise _FailedError(f"sip_{error.sip_code}") from error
+        self.left()
+
+    async def _warm(self, command: Command) -> None:
+        """Call the target, tell it who comes, then carry the audio between the two until one of them leaves."""
+        request = replace(self._line.request, call_id=command.id, to=command.arguments["to"], ladder=Ladder())
+        target = SecondLeg(self._line.carrier, request)
+        try:
+            await target.reach()
+            await target.tell(command.arguments["announcement"], self._line.voice)
+            if self._is_held:
+                await self._line.leg.hold(held=False)
+            self._session.join(target.leg)
+            self._joined(command)
+            await target.ended.wait()
+        finally:
+            await target.hang_up()
+        self._session.leave()
+
+    def _pause(self) -> None:
+        if not self._session.pause():
+            raise _FailedError("call_ending")
+
+    def _go_on(self) -> None:
+        if not self._is_held:
+            self._session.resume()
+
+    def _joined(self, command: Command) -> None:
+        event = TransferredCall(call_id=command.call_id, to=command.arguments["to"], mode=command.arguments["mode"])
+        self._journal.finish(command, event=event)

@@ -1,0 +1,1 @@
+"""Calls that come in: who answers them, and what becomes of those that nobody does."""

@@ -1,0 +1,1 @@
+"""SIP trunks: what users tell about them, and how workers take them into use."""

@@ -1,0 +1,216 @@
+"""Calls whose agents hear, think and speak with vendors, on a real database and a carrier without a network."""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+import structlog
+from pydantic import HttpUrl
+
+from call_service.calls import repository
+from call_service.calls.domain import Call, CallTurn
+from call_service.carriers.port import FRAME_MS
+from call_service.dialer.runner import CallRunner
+from call_service.projects import ProjectServiceUnavailableError
+from call_service.vendors.building import Sessions
+from call_service.vendors.equipment import Vendors, equipped
+from call_service.vendors.keys import KeyRing
+from call_service.vendors.recognition.whisper import WhisperRecognizer
+from call_service.vendors.synthesis.vendor import VendorSynthesizer
+from call_service.voice.brain import build_brain
+from call_service.voice.engines.bundle import load_engines
+from call_service.voice.memory_leg import MemoryLeg
+from call_service.voice.options import Phrases
+from shared.db import Database
+from tests.integration.vendors.test_language_model_vendors import START, STOP, TEXT_BLOCK, event, text
+from tests.support.fake_vendors import KEY, FakeVendors, Fault, fake_vendors
+from tests.support.sip_peers import until
+from tests.support.workers import LEASE, Switchboard, queue, read, tools
+
+CHOICE = {
+    "stt": {"provider": "deepgram", "model": None, "options": {}, "fallbacks": [{"provider": "openai", "model": None}]},
+    "llm": {"provider": "anthropic", "model": "claude-haiku-4-5", "options": {}, "fallbacks": []},
+    "tts": {"provider": "cartesia", "model": None, "voice": "694f9389", "options": {}, "fallbacks": []},
+}
+ENDS = event("content_block_start", index=1, content_block={"type": "tool_use", "id": "t1", "name": "end_call"})
+
+
+LONGEST_SILENCE_MS = 2_500
+
+
+@dataclass
+class Silence:
+    """How long the callee heard nothing while it was owed an answer."""
+
+    longest_ms: int = 0
+    _ms: int = 0
+
+    def hear(self, frame: bytes, *, is_owed: bool) -> None:
+        self._ms = self._ms + FRAME_MS if is_owed and not any(frame) else 0
+        self.longest_ms = max(self.longest_ms, self._ms)
+
+
+@dataclass
+class Keys:
+    """The keys of every project, as project_service hands them out."""
+
+    named: tuple[str, ...] = ("deepgram", "openai", "anthropic", "cartesia")
+    is_down: bool = False
+    asked: list[tuple[str, str]] = field(default_factory=list)
+
+    async def provider_keys(self, tenant: str, project_id: str) -> Mapping[str, Any]:
+        self.asked.append((tenant, project_id))
+        if self.is_down:
+            raise ProjectServiceUnavailableError
+        return {name: {"api_key": KEY, "base_url": None} for name in self.named}
+
+
+@asynccontextmanager
+async def reaching(vendors: FakeVendors, keys: Keys) -> AsyncIterator[Vendors]:
+    sessions = Sessions(allow_private=True)
+    try:
+        yield Vendors(KeyRing(keys), sessions, {name: HttpUrl(url) for name, url in vendors.base_urls.items()})
+    finally:
+        await sessions.close()
+
+
+async def claimed(db: Database, **agent: Any) -> Call:
+    await queue(db, providers=CHOICE, **agent)
+    [call] = await repository.claim(db, "worker", LEASE, 1)
+    return call
+
+
+async def test_a_whole_call_is_heard_thought_and_spoken_by_vendors(db: Database, tmp_path: Path) -> None:
+    board, keys = Switchboard(answers=0.05), Keys()
+    reply = [START, TEXT_BLOCK, text("Thank you, "), text("Anna. Bye!"), ENDS, STOP]
+    with structlog.testing.capture_logs() as logs:
+        async with fake_vendors(texts=["I am Anna."], reply=reply) as vendors, reaching(vendors, keys) as reached:
+            call = await claimed(db)
+            running = asyncio.create_task(
+                CallRunner(call, replace(await tools(db, board, tmp_path), vendors=reached)).run()
+            )
+            await until(lambda: board.legs)
+            leg: MemoryLeg = board.legs[call.id]
+            await until(lambda: sum("tts/bytes" in path for path, _ in vendors.requests) >= 2)
+            await until(lambda: leg.queued_ms == 0, 20)
+            leg.say(Random(1).randbytes(2 * 8 * 1200))  # a tone would be the beep of a machine
+            async with asyncio.timeout(30):
+                await running
+            await board.close()
+            assert vendors.open_sockets == 0
+    ended = await read(db, call.id)
+    assert (ended.status, ended.reason, ended.fault) == ("completed", "agent_hung_up", "none")
+    turns = await repository.turns(db, call.id)
+    assert [(turn.role, turn.text) for turn in turns][-2:] == [
+        ("user", "I am Anna."),
+        ("agent", "Thank you, Anna. Bye!"),
+    ]
+    assert keys.asked == [(call.tenant, call.project_id)]
+    [used] = [entry for entry in logs if entry["event"] == "vendors used"]
+    assert (used["anthropic.tokens_in"], used["anthropic.tokens_out"]) == (30, 15)
+    assert used["cartesia.characters"] > 20
+    assert used["deepgram.seconds"] > 2
+    assert KEY not in str(logs)
+    for table in await db.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'calls'"):
+        rows = await db.fetch(f'SELECT t::text AS row FROM calls."{table["tablename"]}" t')
+        assert not any(KEY in row["row"] for row in rows), table["tablename"]
+
+
+@pytest.mark.parametrize("fault", [fault for fault in Fault if fault is not Fault.NONE])
+async def test_local_speech_takes_over_from_vendors_that_fail(db: Database, tmp_path: Path, fault: Fault) -> None:
+    board = Switchboard(answers=0.05)
+    never = {"texts": ["Never."] * 9, "reply": [START]}
+    async with fake_vendors(fault=fault, **never) as vendors, reaching(vendors, Keys()) as reached:
+        call = await claimed(db, silenceTimeoutSeconds=30)
+        at_hand = replace(await tools(db, board, tmp_path), vendors=reached)
+        running = asyncio.create_task(CallRunner(call, at_hand).run())
+
+        async def said() -> list[CallTurn]:
+            """Without what fills the time until somebody has taken over."""
+            return [turn for turn in await repository.turns(db, call.id) if turn.text not in Phrases().fillers]
+
+        async def spoken(count: int) -> None:
+            async with asyncio.timeout(20):
+                while len(await said()) < count:  # noqa: ASYNC110 - another task writes
+                    await asyncio.sleep(0.05)
+
+        await spoken(1)
+        leg, silence = board.legs[call.id], Silence()
+        leg.on_played_frame(lambda frame: silence.hear(frame, is_owed=not leg.callee_is_speaking))
+        leg.say(Random(1).randbytes(2 * 8 * 1800))
+        await spoken(3)
+        leg.end()
+        async with asyncio.timeout(30):
+            await running
+        await board.close()
+    ended = await read(db, call.id)
+    assert (ended.status, ended.reason, ended.fault) == ("completed", "callee_hung_up", "none")
+    assert silence.longest_ms <= LONGEST_SILENCE_MS
+    turns = await said()
+    assert turns[0].text == call.agent["firstMessage"]
+    understood = "(so far)" if fault is Fault.DRIBBLE else "Yes, please."  # else what the null engine hears
+    assert turns[1].text == understood
+    assert turns[2].role == "agent"
+
+
+@pytest.mark.parametrize(
+    ("keys", "reason", "fault"),
+    [
+        (Keys(named=("deepgram", "openai", "anthropic")), "provider_key_missing", "tenant"),
+        (Keys(is_down=True), "provider_keys_unknown", "platform"),
+    ],
+)
+async def test_nobody_is_dialled_who_could_not_be_talked_to(
+    db: Database, tmp_path: Path, keys: Keys, reason: str, fault: str
+) -> None:
+    board = Switchboard()
+    async with fake_vendors() as vendors, reaching(vendors, keys) as reached:
+        call = await claimed(db)
+        await CallRunner(call, replace(await tools(db, board, tmp_path), vendors=reached)).run()
+    ended = await read(db, call.id)
+    assert (ended.status, ended.reason, ended.fault) == ("failed", reason, fault)
+    assert ended.completed_at is not None
+    assert board.asked == []
+
+
+async def test_local_engines_stand_behind_vendors_where_they_know_the_language(db: Database) -> None:
+    local, brain = await load_engines("null"), build_brain(None)
+    async with fake_vendors() as vendors, reaching(vendors, Keys()) as reached:
+        async with equipped(await claimed(db, language="en-GB"), local, brain, reached) as english:
+            assert [type(one).__name__ for _, one in english.recognizers] == [
+                "StreamingRecognizer",
+                "WhisperRecognizer",
+                "NullRecognizer",
+            ]
+            assert [type(one).__name__ for _, one in english.brains] == ["LlmBrain", "BuiltinBrain"]
+            assert [type(one).__name__ for _, one in english.synthesizers] == ["VendorSynthesizer", "NullSynthesizer"]
+        async with equipped(await claimed(db, language="de-DE"), local, brain, reached) as german:
+            assert isinstance(german.recognizers[-1][1], WhisperRecognizer)
+            assert [type(one).__name__ for _, one in german.brains] == ["LlmBrain"]
+            assert isinstance(german.synthesizers[-1][1], VendorSynthesizer)
+
+
+async def test_an_agent_without_vendors_asks_for_no_keys(db: Database) -> None:
+    local, brain, keys = await load_engines("null"), build_brain(None), Keys()
+    await queue(db)
+    [call] = await repository.claim(db, "worker", LEASE, 1)
+    async with (
+        fake_vendors() as vendors,
+        reaching(vendors, keys) as reached,
+        equipped(call, local, brain, reached) as equipment,
+    ):
+        assert (equipment.recognizers, equipment.brains) == ([("local", local.recognizer)], [("local", brain)])
+    assert keys.asked == []
+
+
+async def test_calls_of_a_project_that_begin_together_ask_for_its_keys_once() -> None:
+    keys = Keys()
+    ring = KeyRing(keys)
+    found = await asyncio.gather(*(ring.of("tenant", "project") for _ in range(5)), ring.of("tenant", "another"))
+    assert sorted(keys.asked) == [("tenant", "another"), ("tenant", "project")]
+    assert KEY not in repr(found)

@@ -1,0 +1,69 @@
+"""Sounds that stop the agent and ask for nothing: it goes on where it was."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+
+from call_service.voice.backchannels import is_backchannel
+from call_service.voice.engines.null import MS_PER_WORD
+from call_service.voice.ports import EndCall, EngineError, Say
+from call_service.voice.speaking import REWIND_MS
+
+LONG = Say("one two three four five six seven eight nine ten")
+GOODBYE = (Say("Thank you and goodbye."), EndCall())
+
+
+@pytest.fixture
+def told_over_the_agent(place_call: Callable[..., Any]) -> Callable[..., Any]:
+    """A call whose agent says `said` while the callee says something short."""
+
+    def place(heard: str | Exception, said: Sequence[Say] = (LONG,)) -> Any:
+        async def callee(call: Any) -> None:
+            await call.until_agent_spoke(1)
+            await call.hum(500)
+            await call.until(lambda: call.notes.starts.count("agent") == 2)
+            await call.wait(1.0)
+            await call.hum(300)
+            assert call.leg.queued_ms == 0, "the audio stopped at once"
+            await call.until_agent_spoke(2)
+            await call.wait(2)
+            call.leg.end()
+
+        return place_call(callee, hears=["Tell me.", heard], replies=[said, GOODBYE])
+
+    return place
+
+
+@pytest.mark.parametrize("heard", ["", "Uh-huh.", "Okay."])
+def test_noise_and_backchannels_are_talked_through(told_over_the_agent: Callable[..., Any], heard: str) -> None:
+    call = told_over_the_agent(heard)
+    agent = next(turn for turn in call.result.turns if turn.text == LONG.text)
+    assert not agent.interrupted
+    assert call.conversation.heard == ["Tell me."]
+    assert [text for role, text in call.said if role == "user"] == [text for text in ("Tell me.", heard) if text]
+    audible = sum(any(call.played[at : at + 320]) for at in range(0, len(call.played), 320)) * 20
+    opening_ms, sentence_ms = 4 * MS_PER_WORD, 10 * MS_PER_WORD
+    assert audible == pytest.approx(opening_ms + sentence_ms + REWIND_MS, abs=60), "all of it was heard"
+
+
+@pytest.mark.parametrize("heard", ["Stop.", "No, Tuesday.", EngineError("stt", "x")])
+def test_words_interrupt(told_over_the_agent: Callable[..., Any], heard: str | Exception) -> None:
+    call = told_over_the_agent(heard)
+    assert call.result.turns[2].interrupted
+    assert call.result.turns[2].text == "one two three"
+
+
+def test_a_yes_to_a_question_that_is_still_spoken_is_an_answer(told_over_the_agent: Callable[..., Any]) -> None:
+    call = told_over_the_agent("Yes.", [Say("On Tuesday at ten in the morning then or not", "yes_no")])
+    assert call.conversation.heard == ["Tell me.", "Yes."]
+
+
+@pytest.mark.parametrize("text", ["", "…", "Mm-hmm.", "uh huh", "OK, right.", "I see.", "Yeah, sure."])
+def test_backchannels(text: str) -> None:
+    assert is_backchannel(text)
+
+
+@pytest.mark.parametrize("text", ["42", "No.", "Okay, but when?", "Wait.", "Right now", "yes yes yes yes"])
+def test_what_is_none(text: str) -> None:
+    assert not is_backchannel(text)
