@@ -22,10 +22,12 @@ from call_service.calls.timeline import router as timeline_router
 from call_service.calls.wrap_up import Analyzer, WrapUp
 from call_service.events import repository as stored_events
 from call_service.events.hub import Hub
-from call_service.events.routes import EVENTS, STREAM_TOKENS, STREAMS
+from call_service.events.routes import EVENTS, STREAMS
 from call_service.events.routes import router as events_router
 from call_service.events.service import Events
 from call_service.events.streams import EventStreams
+from call_service.events.token_routes import STREAM_TOKENS
+from call_service.events.token_routes import router as tokens_router
 from call_service.events.tokens import LIFETIME, StreamTokens
 from call_service.llm import LlmClient
 from call_service.owner import owner_name
@@ -57,6 +59,7 @@ ROUTERS = (
     control_router,
     timeline_router,
     events_router,
+    tokens_router,
     batches_router,
     usage_router,
     signalling_router,

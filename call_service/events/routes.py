@@ -4,30 +4,22 @@ from aiohttp import web
 
 from call_service.events.errors import (
     EventsExpiredError,
-    StreamTokenUnusableError,
     TooManyStreamsError,
     WebSocketRequiredError,
 )
-from call_service.events.repository import Bounds
 from call_service.events.schemas import (
     EventList,
     EventObject,
     EventsQuery,
-    StreamToken,
-    StreamTokenOwner,
-    StreamTokenRequest,
-    StreamTokenUse,
 )
 from call_service.events.service import Events
 from call_service.events.streams import EventStreams
-from call_service.events.tokens import LIFETIME, StreamTokens
 from shared.endpoints import Context, Router, unprocessable
 from shared.pagination import InvalidCursorError
 from shared.scopes import Scope
 
 EVENTS = web.AppKey("events", Events)
 STREAMS = web.AppKey("streams", EventStreams)
-STREAM_TOKENS = web.AppKey("stream_tokens", StreamTokens)
 
 router = Router("Events")
 
@@ -72,32 +64,3 @@ async def get_events_by_websocket(ctx: Context[None]) -> web.StreamResponse:
     events = ctx.request.app[EVENTS]
     after = await events.start(query.cursor)
     return await ctx.request.app[STREAMS].websocket(ctx.request, events.of_tenant(query.selection(ctx.tenant)), after)
-
-
-@router.add(
-    "POST",
-    "/events/token",
-    scope=Scope.CALLS_READ,
-    body=StreamTokenRequest,
-    answer=StreamToken,
-    invalid=unprocessable,
-)
-async def create_stream_token(ctx: Context[StreamTokenRequest]) -> StreamToken:
-    """A token that opens one stream (`?token=`) for a browser, whose EventSource and WebSocket send no credentials."""
-    bounds = Bounds(ctx.body.project_id, ctx.body.call_id)
-    token = await ctx.request.app[STREAM_TOKENS].issue(ctx.principal, bounds)
-    return StreamToken(token=token, expires_in=int(LIFETIME.total_seconds()))
-
-
-@router.add(
-    "POST",
-    "/internal/events/redeem-token",
-    auth="internal",
-    body=StreamTokenUse,
-    answer=StreamTokenOwner,
-    errors=[StreamTokenUnusableError],
-)
-async def redeem_stream_token(ctx: Context[StreamTokenUse]) -> StreamTokenOwner:
-    """Use a token up, for the gateway."""
-    owner = await ctx.request.app[STREAM_TOKENS].redeem(ctx.body.token, ctx.body.target)
-    return StreamTokenOwner(user_id=owner.user_id, credential=owner.credential, session_id=owner.session_id)

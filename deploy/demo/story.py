@@ -115,8 +115,11 @@ class Story:
     def _show(self, event: dict[str, Any], at_seconds: float) -> None:
         kind, data = event["type"], event["data"]
         if kind != "call.turn":
-            why = f"  {data['status']}: {data['reason']}" if kind == "call.ended" else ""
-            self._console.print(f"  {at_seconds:6.2f} s  [dim]● {kind.removeprefix('call.')}{why}[/]", highlight=False)
+            details = {"call.ended": "{status}: {reason}", "call.detected": "{answeredBy}, by {by}"}
+            detail = details.get(kind, "").format_map(data)
+            self._console.print(
+                f"  {at_seconds:6.2f} s  [dim]● {kind.removeprefix('call.')}  {detail}[/]", highlight=False
+            )
             return
         latency = data["timings"].get("voice_to_voice_ms")
         if latency is not None:

@@ -12,10 +12,19 @@ from call_service.events.tokens import LIFETIME, asked
 from shared.clock import SystemClock
 from shared.db import Database
 from shared.tokens import HEADER, InternalTokens, Principal
-from tests.support.calls import SECRET, Customer
+from tests.support.calls import SECRET, Customer, FakeProjects
+from tests.support.workers import queue
 
 CALL, PROJECT, OTHER = (f"0192f0c1-7d3a-7c44-9f3e-{number:012}" for number in range(3))
 Service = TestClient[web.Request, web.Application]
+
+
+@pytest.fixture(autouse=True)
+async def hers(db: Database, projects: FakeProjects) -> None:
+    """The customer has this call and this project."""
+    projects.project_id = PROJECT
+    call_id = await queue(db, tenant=projects.tenant, project_id=PROJECT)
+    await db.execute("UPDATE calls SET id = $1 WHERE id = $2", CALL, call_id)
 
 
 async def token_for(customer: Customer, **bounds: str) -> str:
@@ -99,6 +108,9 @@ def test_a_path_is_read_as_the_server_reads_it() -> None:
 
 
 async def test_what_the_token_endpoints_refuse(client: Service, customer: Customer) -> None:
+    for body, code in (({"callId": OTHER}, "call_not_found"), ({"projectId": OTHER}, "project_not_found")):
+        status, answer = await customer.ask("POST", "/events/token", body)
+        assert (status, answer["code"]) == (404, code)
     for body in ({"callId": "x" * 65}, {"call_id": CALL}, {"callId": 1}):
         assert (await customer.ask("POST", "/events/token", body))[0] == 422, body
     token = await token_for(customer)
