@@ -151,7 +151,7 @@ class Router:
 
 def summarize(errors: Sequence[FieldError]) -> str:
     """`field: what is wrong; …` for at most three fields."""
-    return "; ".join(f"{error.field}: {error.message}" for error in errors[:3])
+    return "; ".join(f"{error.field}: {error.message.rstrip('.')}" for error in errors[:3]) + "."
 
 
 def field_errors(error: ValidationError) -> list[FieldError]:

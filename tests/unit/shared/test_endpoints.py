@@ -90,7 +90,7 @@ def test_field_errors_name_the_field_and_the_rule() -> None:
         ("name", "missing"),
         ("size", "int_parsing"),
     ]
-    assert caught.value.message.startswith("name: This field is required.; size: ")
+    assert caught.value.message.startswith("name: This field is required; size: ")
 
 
 def test_field_errors_never_repeat_what_was_sent() -> None:
