@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help demo test up down status logs lint bench lock clean
+.PHONY: help demo test up down status logs doctor lint bench lock clean
 PYTHON_IN := .venv/bin/python
 INSTALL := @deploy/local/bootstrap.sh
 TESTS := $(foreach part,unit contract integration e2e chaos,$(wildcard tests/$(part)))
@@ -26,6 +26,10 @@ status: ## show its processes
 logs: ## show its logs as they are written (NAME=gateway)
 	$(INSTALL) worker
 	@$(PYTHON_IN) -m deploy.local logs --follow $(NAME)
+
+doctor: ## ask every hop of a call and name the broken one (TALKSTACK_API_KEY tests trunks; ARGS="--json")
+	$(INSTALL) worker
+	@$(PYTHON_IN) -m deploy.doctor $(ARGS)
 
 test: ## run all tests, fast ones first (ARGS="-k name")
 	$(INSTALL) dev

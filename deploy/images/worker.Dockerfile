@@ -14,6 +14,8 @@ COPY gateway /app/gateway
 COPY auth_service /app/auth_service
 COPY project_service /app/project_service
 COPY call_service /app/call_service
+# For `python -m deploy.doctor` beside the worker.
+COPY deploy /app/deploy
 WORKDIR /app
 USER 10001
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 HOST=0.0.0.0 PORT=8080 \

@@ -1,82 +1,39 @@
-"""RTP both ways for 100, 200 and 400 calls on loopback, with jitter buffer, RTCP and both recording taps.
+"""Calls with audio both ways: what they cost, what is lost, how evenly packets come; ours beside what others have made.
 
-`python tests/bench/bench_rtp.py` prints the CPU time a call takes of one core, lost packets, the 99th percentile of the
-gap between packets as the kernel stamped their arrival, and the memory. The peer of the calls is a process of its own.
+`make bench ARGS=rtp`, or `python -m tests.bench.bench_rtp` for this alone. Ours runs with jitter buffer, RTCP and both
+recording taps. The calls are set up by SIP; their other end sends and receives RTP in this process, and takes the gaps
+between packets from the times at which the kernel stamped them.
 """
 
 import asyncio
-import json
 import select
 import statistics
-import subprocess
-import sys
 import time
 from dataclasses import dataclass, field
 from struct import Struct
-from typing import Any
 
-import psutil
 from rich.console import Console
-from rich.table import Table
 
-from call_service.carriers.rtp import RtpEngine, RtpSession
 from call_service.carriers.rtp.reception import Reception
 from call_service.carriers.rtp.sockets import PortPool, UdpSocket
-from call_service.carriers.testing import LOUD_FRAME
-from call_service.carriers.ticker import Ticker
+from tests.bench.other_end import LOOPBACK, Call, OtherEnd, answers
+from tests.bench.phones import OURS, Phone, missing, phones, running
+from tests.bench.sections import Cell, Section, at_most, load_average
 
 LOADS = (100, 200, 400)
-SECONDS = 20
-WARM_UP_SECONDS = 2
+SECONDS = 15
+WARM_UP_SECONDS = 3
 PACKET_SECONDS = 0.02
-LOOPBACK = "127.0.0.1"
-PORTS = range(24_000, 25_000)
-PEER_PORTS = range(26_000, 27_000)
+SET_UP_SECONDS = 15.0
+MOST_CORE_PERCENT, MOST_GAP_MS = 0.25, 30
+PORTS = range(26_000, 27_000)
 HEADER = Struct("!BBHII")
 PAYLOAD = bytes(range(160))
 
 
-async def serve(peers: list[int]) -> None:
-    """Hold a call with each peer port; prints the own ports, then at each line of input what was measured."""
-    ticker = Ticker()
-    engine = RtpEngine(PORTS, LOOPBACK, LOOPBACK, ticker)
-    sessions = [answer(engine, peer) for peer in peers]
-    print(json.dumps([session.local_port for session in sessions]), flush=True)
-    loop = asyncio.get_running_loop()
-    for _ in range(2):
-        await loop.run_in_executor(None, sys.stdin.readline)
-        print(json.dumps(measured(sessions, ticker)), flush=True)
-    await engine.close()
-
-
-def answer(engine: RtpEngine, peer: int) -> RtpSession:
-    session = engine.allocate()
-    heard, played = bytearray(), bytearray()
-    session.on_audio(heard.extend)
-    session.on_played_frame(played.extend)
-    session.play(LOUD_FRAME * (50 * (SECONDS + 2 * WARM_UP_SECONDS)))
-    session.start((LOOPBACK, peer), "PCMU", 0, 101)
-    return session
-
-
-def measured(sessions: list[RtpSession], ticker: Ticker) -> dict[str, float]:
-    process = psutil.Process()
-    times = process.cpu_times()
-    stats = [session.stats() for session in sessions]
-    return {
-        "cpu": times.user + times.system,
-        "rss": process.memory_info().rss,
-        "lost": sum(each.lost for each in stats),
-        "late": sum(each.late for each in stats),
-        "sent": sum(each.packets_sent for each in stats),
-        "concealed_ms": sum(each.concealed_ms for each in stats),
-        "skipped": ticker.skipped_ticks,
-    }
-
-
 @dataclass
 class Peer:
-    """The other end of one call: sends, and notes when packets come and which are missing."""
+    """The other end of one call's audio: sends, and notes when packets come and which are missing."""
 
     port: int
     socket: UdpSocket
@@ -86,15 +43,23 @@ class Peer:
     reception: Reception = field(default_factory=Reception)
 
     def send(self, number: int) -> None:
+        """A packet of 20 ms."""
         self.socket.send(HEADER.pack(0x80, 0, number % 65_536, number * 160 % 2**32, self.port) + PAYLOAD, self.target)
 
     def receive(self, gaps: list[float]) -> None:
+        """Take what came; silence between words has gaps of its own, which are the marker bit's."""
         while (datagram := self.socket.receive()) is not None:
             data, _, arrival = datagram
-            if self.reception.received:
+            _, kind, sequence, _, _ = HEADER.unpack_from(data)
+            if self.reception.received and not kind & 0x80:
                 gaps.append(arrival - self.last_arrival)
-            self.reception.count(HEADER.unpack_from(data)[2])
+            self.reception.count(sequence)
             self.last_arrival = arrival
+
+    def close(self) -> None:
+        """Free both ports."""
+        self.socket.close()
+        self.control.close()
 
 
 def talk(peers: list[Peer], first: int, seconds: float) -> list[float]:
@@ -109,65 +74,119 @@ def talk(peers: list[Peer], first: int, seconds: float) -> list[float]:
     return gaps
 
 
-def measure(count: int) -> tuple[str, ...]:
-    """One row of the table."""
-    pool = PortPool(LOOPBACK, PEER_PORTS)
+@dataclass(frozen=True)
+class Result:
+    """What `calls` of a telephone came to; `lost` is on the way to it, None where it can't tell."""
+
+    phone: Phone
+    calls: int
+    core: float
+    lost: int | None
+    lost_back: int
+    gap_ms: float
+    rss_mb: float
+    skipped: int | None
+
+    @property
+    def core_percent_a_call(self) -> float:
+        """Of one core."""
+        return self.core * 100 / self.calls
+
+    def row(self) -> list[Cell]:
+        """Of the table."""
+        a_call = self.core_percent_a_call
+        ours = self.phone is OURS
+        lost = f"{'?' if self.lost is None else self.lost} / {self.lost_back}"
+        core_bar, loss_bar, gap_bar = (
+            (
+                at_most(a_call, MOST_CORE_PERCENT),
+                at_most((self.lost or 0) + self.lost_back, 0),
+                at_most(self.gap_ms, 30),
+            )
+            if ours
+            else ("", "", "")
+        )
+        name = f"{self.calls}: {self.phone.name}"
+        share = f"{self.core:.1%}"
+        cells = [name, share, f"{a_call:.3f} %", core_bar, lost, loss_bar, self.gap_ms, gap_bar]
+        return [*cells, self.rss_mb, self.skipped]
+
+
+async def measure(phone: Phone, count: int) -> Result:
+    """Set up `count` calls, let them talk, hang up."""
+    other = OtherEnd()
+    await other.open()
+    pool = PortPool(LOOPBACK, PORTS)
     peers = [Peer(*pool.bind()) for _ in range(count)]
-    command = [sys.executable, __file__, "serve", json.dumps([peer.port for peer in peers])]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-
-        def ask() -> dict[str, Any]:
-            assert process.stdin is not None
-            assert process.stdout is not None
-            process.stdin.write("\n")
-            process.stdin.flush()
-            return dict(json.loads(process.stdout.readline()))
-
-        for peer, port in zip(peers, json.loads(process.stdout.readline()), strict=True):
-            peer.target = (LOOPBACK, port)
-        warm_up = int(WARM_UP_SECONDS / PACKET_SECONDS)
-        talk(peers, 0, WARM_UP_SECONDS)
-        before = ask()
-        gaps = talk(peers, warm_up, SECONDS)
-        after = ask()
-    for peer in peers:
-        peer.socket.close()
-        peer.control.close()
-    core = (after["cpu"] - before["cpu"]) / SECONDS
-    return (
-        str(count),
-        f"{core:.1%}",
-        f"{core / count:.3%}",
-        f"{after['lost']:.0f} / {sum(peer.reception.lost for peer in peers)}",
-        f"{after['late']:.0f}",
-        f"{statistics.quantiles(gaps, n=100)[98] * 1000:.1f}",
-        f"{after['skipped']:.0f}",
-        f"{after['rss'] / 2**20:.0f}",
+    try:
+        async with running(phone, "talk", other.port) as telephone:
+            calls = await _set_up(other, telephone.port, peers, min(phone.calls_per_second, 50))
+            await asyncio.to_thread(talk, peers, 0, WARM_UP_SECONDS)
+            for peer in peers:
+                peer.reception = Reception()
+            before = await telephone.ask()
+            cpu = telephone.cpu_seconds()
+            gaps = await asyncio.to_thread(talk, peers, int(WARM_UP_SECONDS / PACKET_SECONDS), SECONDS)
+            cpu = telephone.cpu_seconds() - cpu
+            after, rss = await telephone.ask(), telephone.rss_mb()
+            for call in calls:
+                other.hang_up(call, telephone.port)
+    finally:
+        other.close()
+        for peer in peers:
+            peer.close()
+    return Result(
+        phone,
+        count,
+        cpu / SECONDS,
+        after["lost"] - before["lost"] if "lost" in after else None,
+        sum(peer.reception.lost for peer in peers),
+        statistics.quantiles(gaps, n=100)[98] * 1000,
+        rss,
+        after.get("skipped"),
     )
+
+
+async def _set_up(other: OtherEnd, port: int, peers: list[Peer], per_second: int) -> list[Call]:
+    """Raises RuntimeError when a call isn't answered."""
+    calls = []
+    for peer in peers:
+        calls.append(other.call(port, peer.port))
+        await asyncio.sleep(1 / per_second)
+    if len(await answers(calls, SET_UP_SECONDS)) < len(calls):
+        raise RuntimeError(f"only {sum(call.audio_port > 0 for call in calls)} of {len(calls)} calls were answered")
+    for call, peer in zip(calls, peers, strict=True):
+        peer.target = (LOOPBACK, call.audio_port)
+    return calls
+
+
+async def rtp(_rig: object = None) -> list[Section]:
+    """About 30 s a row: CPU, loss, gaps and memory of 100, 200 and 400 calls with audio both ways."""
+    before = load_average()
+    loads = [(phone, count) for phone in phones() for count in LOADS if count <= phone.most_calls]
+    results = [await measure(phone, count) for phone, count in loads]
+    columns = ("calls", "of a core", "a call", "bar", "lost in / out", "bar", "p99 gap ms", "bar", "RSS MB", "skipped")
+    title = f"RTP both ways, {SECONDS} s"
+    rows = [result.row() for result in results]
+    return [Section(title, columns, rows, before, [*_ratios(results), *missing()])]
+
+
+def _ratios(results: list[Result]) -> list[str]:
+    ours = {result.calls: result.core_percent_a_call for result in results if result.phone is OURS}
+    return [
+        f"CPU a call at {result.calls}, {result.phone.name} by ours: "
+        f"{result.core_percent_a_call / ours[result.calls]:.1f} x."
+        for result in results
+        if result.phone is not OURS and ours.get(result.calls)
+    ]
 
 
 def main() -> None:
-    """Measure every load and print the table."""
-    columns = (
-        "calls",
-        "of a core",
-        "of a core a call",
-        "lost in / out",
-        "late",
-        "p99 gap ms",
-        "ticks skipped",
-        "RSS MiB",
-    )
-    table = Table(*columns, title=f"RTP both ways, {SECONDS} s")
-    for count in LOADS:
-        table.add_row(*measure(count))
-    Console().print(table)
+    """Measure and print."""
+    console = Console(width=140)
+    for section in asyncio.run(rtp()):
+        console.print(section.table(), "")
 
 
 if __name__ == "__main__":
-    if sys.argv[1:2] == ["serve"]:
-        asyncio.run(serve(json.loads(sys.argv[2])))
-    else:
-        main()
+    main()
