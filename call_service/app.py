@@ -7,6 +7,7 @@ import aiohttp
 from aiohttp import web
 
 from call_service.batches.events import TYPES as BATCH_EVENTS
+from call_service.batches.pre_dial import PURPOSE as PRE_DIAL_PURPOSE
 from call_service.batches.routes import BATCHES
 from call_service.batches.routes import router as batches_router
 from call_service.batches.service import Batches
@@ -20,6 +21,8 @@ from call_service.calls.service import Calls
 from call_service.calls.sweeper import Sweeper
 from call_service.calls.timeline import router as timeline_router
 from call_service.calls.wrap_up import Analyzer, WrapUp
+from call_service.capacity.domain import LONGEST_SPACING
+from call_service.capacity.repository import PRUNE as PRUNE_PACES
 from call_service.events import repository as stored_events
 from call_service.events.hub import Hub
 from call_service.events.routes import EVENTS, STREAMS
@@ -33,6 +36,12 @@ from call_service.llm import LlmClient
 from call_service.owner import owner_name
 from call_service.projects import HttpProjectDirectory
 from call_service.recordings import RecordingStore
+from call_service.scenarios import repository as agent_tests
+from call_service.scenarios.domain import KEPT_FOR
+from call_service.scenarios.events import TYPES as TEST_EVENTS
+from call_service.scenarios.routes import AGENT_TESTS
+from call_service.scenarios.routes import router as agent_tests_router
+from call_service.scenarios.service import AgentTests
 from call_service.settings import CallApiSettings, llm_settings
 from call_service.signalling.routes import router as signalling_router
 from call_service.trunks.events import TYPES as TRUNK_EVENTS
@@ -40,6 +49,8 @@ from call_service.trunks.routes import TRUNKS
 from call_service.trunks.routes import router as trunks_router
 from call_service.trunks.service import PURPOSE, Trunks
 from call_service.usage.routes import router as usage_router
+from call_service.vendors.keys import KeyRing
+from call_service.vendors.models import AgentModels, Sessions
 from shared.background import kept_running, running
 from shared.bus import EventBus
 from shared.clock import SystemClock
@@ -63,12 +74,13 @@ ROUTERS = (
     batches_router,
     usage_router,
     signalling_router,
+    agent_tests_router,
 )
 
 
 def build_app(settings: CallApiSettings, bus: EventBus | None = None) -> web.Application:
     """Compose the process; `bus` replaces RabbitMQ in the all-in-one start and in tests."""
-    app = new_app(settings, SERVICE, ROUTERS, (*CALL_EVENTS, *BATCH_EVENTS, *TRUNK_EVENTS))
+    app = new_app(settings, SERVICE, ROUTERS, (*CALL_EVENTS, *BATCH_EVENTS, *TRUNK_EVENTS, *TEST_EVENTS))
     app[RECORDINGS] = RecordingStore(settings.recordings_dir)
 
     async def use_cases(app: web.Application) -> AsyncIterator[None]:
@@ -76,13 +88,26 @@ def build_app(settings: CallApiSettings, bus: EventBus | None = None) -> web.App
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
             db, projects = app[DATABASE], HttpProjectDirectory(session, str(settings.project_url), app[INTERNAL_TOKENS])
             secret = settings.internal_token_secret.get_secret_value()
-            app[CALLS] = Calls(db, projects, Cursors(secret, "call-history"), Analyzer(llm), str(settings.public_url))
+            sessions = Sessions(allow_private=settings.provider_allow_private)
+            analyzer = Analyzer(llm, AgentModels(KeyRing(projects), sessions, settings.provider_base_urls))
+            app[CALLS] = Calls(db, projects, Cursors(secret, "call-history"), analyzer, str(settings.public_url))
+            keys = settings.encryption_key.get_secret_value()
             app[BATCHES] = Batches(
-                db, projects, Cursors(secret, "batches"), Cursors(secret, "contacts"), settings.batch_max_rows
+                db,
+                projects,
+                Cursors(secret, "batches"),
+                Cursors(secret, "contacts"),
+                Cursors(secret, "do-not-call"),
+                SecretBox(keys, PRE_DIAL_PURPOSE),
+                settings.batch_max_rows,
+                settings.webhook_allow_private,
             )
-            box = SecretBox(settings.encryption_key.get_secret_value(), PURPOSE)
+            box = SecretBox(keys, PURPOSE)
             app[TRUNKS] = Trunks(db, box, Cursors(secret, "trunks"), settings.trunk_allow_private)
-            yield
+            app[AGENT_TESTS] = AgentTests(db, projects)
+            async with running(prune_forever(db, agent_tests.PRUNE, KEPT_FOR), "pruning agent tests"):
+                yield
+        await sessions.close()
         if llm:
             await llm.close()
 
@@ -100,11 +125,13 @@ def build_app(settings: CallApiSettings, bus: EventBus | None = None) -> web.App
 
     async def housekeeping(app: web.Application) -> AsyncIterator[None]:
         calls = app[CALLS]
-        wrap_up = WrapUp(calls.db, calls.analyzer, app[RECORDINGS], calls.public_url)
+        wrap_up = WrapUp(calls.db, calls.analyzer, app[RECORDINGS], calls.public_url, settings.provider_prices)
         lease = timedelta(seconds=settings.lease_seconds)
         sweeper = Sweeper(wrap_up, owner_name("sweeper"), lease, settings.sweep_seconds)
         measuring = measure_forever(lambda: gauges.measure(calls.db))
-        async with kept_running(sweeper.run, "sweeper", app[HEALTH]), running(measuring, "gauges"):
+        pruning = prune_forever(calls.db, PRUNE_PACES, 2 * LONGEST_SPACING)
+        sweeping = kept_running(sweeper.run, "sweeper", app[HEALTH])
+        async with sweeping, running(measuring, "gauges"), running(pruning, "pruning paces"):
             yield
 
     app.cleanup_ctx.extend(

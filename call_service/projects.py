@@ -1,6 +1,6 @@
 """The port to project_service: what a call needs to know of a project, its agent and its numbers."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -14,6 +14,7 @@ from call_service.calls.errors import (
     PhoneNumberUnknownError,
     ProjectNotFoundError,
     ProviderKeyMissingError,
+    TestsNotPassedError,
 )
 from shared import tokens
 from shared.errors import ApiError, UnavailableError
@@ -26,6 +27,7 @@ _KNOWN = (
     PhoneNumberUnknownError,
     ProjectNotFoundError,
     ProviderKeyMissingError,
+    TestsNotPassedError,
 )
 _ERRORS = {error.code: error for error in _KNOWN}
 _RETRYABLE = (aiohttp.ClientConnectionError, TimeoutError)
@@ -50,6 +52,7 @@ class PreparedCall:
 class CalledNumber:
     """Whose number it is, and the agent that answers it as of now; None when it has none."""
 
+    tenant: str
     project_id: str
     agent: Mapping[str, Any] | None
 
@@ -57,11 +60,14 @@ class CalledNumber:
 class ProjectDirectory(Protocol):
     """Knows projects and agents of a tenant."""
 
-    async def prepare(self, tenant: str, project_id: str, agent_id: str | None) -> PreparedCall:
-        """What a call of this agent (or of the active one) needs.
+    async def prepare(
+        self, tenant: str, project_id: str, agent_id: str | None, *, is_test: bool = False
+    ) -> PreparedCall:
+        """What a call of this agent (or of the active one) needs; a test is of its newest version, passed or not.
 
         Raises:
             ProjectNotFoundError, AgentNotFoundError, ActiveAgentNotSetError, ProviderKeyMissingError
+            TestsNotPassedError
             ProjectServiceUnavailableError
         """
 
@@ -77,8 +83,10 @@ class HttpProjectDirectory:
         self._base = base_url.rstrip("/")
         self._internal = internal
 
-    async def prepare(self, tenant: str, project_id: str, agent_id: str | None) -> PreparedCall:
-        body = {"projectId": project_id, "agentId": agent_id}
+    async def prepare(
+        self, tenant: str, project_id: str, agent_id: str | None, *, is_test: bool = False
+    ) -> PreparedCall:
+        body = {"projectId": project_id, "agentId": agent_id, "isTest": is_test}
         found = await self._ask("POST", "/internal/calls/prepare", tenant, body)
         return PreparedCall(found["project"]["id"], found["agent"], found["from_number"])
 
@@ -91,15 +99,26 @@ class HttpProjectDirectory:
         keys: dict[str, Any] = found["keys"]
         return keys
 
-    async def called(self, tenant: str, number: str) -> CalledNumber:
-        """Who answers a number.
+    async def called(self, tenants: Sequence[str], number: str) -> CalledNumber:
+        """Which of these tenants has a number, and who answers it.
 
         Raises:
-            PhoneNumberUnknownError: it is none of the tenant's.
+            PhoneNumberUnknownError: none of them.
             ProjectServiceUnavailableError
         """
-        found = await self._ask("POST", "/internal/calls/answer", tenant, {"e164": number})
-        return CalledNumber(found["projectId"], found["agent"])
+        body = {"e164": number, "tenants": list(tenants)}
+        found = await self._ask("POST", "/internal/calls/answer", tenants[0], body)
+        return CalledNumber(found["tenant"], found["projectId"], found["agent"])
+
+    async def tool_secrets(self, tenant: str, project_id: str) -> Mapping[str, str]:
+        """The secrets of the project's tools, for a worker; see `tools.secrets`."""
+        found = await self._ask("GET", f"/internal/projects/{project_id}/tool-secrets", tenant)
+        secrets: dict[str, str] = found["secrets"]
+        return secrets
+
+    async def passages(self, tenant: str, agent_id: str, known: str | None) -> Mapping[str, Any]:
+        """The documents of an agent, for a worker; see `tools.library`."""
+        return await self._ask("POST", f"/internal/agents/{agent_id}/passages", tenant, {"known": known})
 
     async def _ask(self, method: str, path: str, tenant: str, body: Mapping[str, Any] | None = None) -> dict[str, Any]:
         try:

@@ -7,6 +7,8 @@ from typing import Literal
 
 from pydantic import Field, HttpUrl, IPvAnyAddress, SecretStr
 
+from call_service.calls.costs import Prices
+from call_service.capacity.domain import Limits
 from call_service.llm import LlmSettings
 from shared.providers import BaseUrls
 from shared.settings import ServiceSettings
@@ -27,8 +29,23 @@ class CallSettings(ServiceSettings):
     llm_api_key: SecretStr = Field(SecretStr(""), description="Its key, where it wants one.")
     llm_model: str = Field("gpt-4o-mini", description="Its model.")
     project_url: HttpUrl = Field(HttpUrl("http://127.0.0.1:8082"), description="Base URL of project_service.")
+    webhook_allow_private: bool = Field(
+        False, description="Lets servers that are asked before a dial be at http:// and private addresses."
+    )
     trunk_allow_private: bool = Field(
         False, description="Lets trunks be at private addresses: an operator's own exchange."
+    )
+    provider_base_urls: BaseUrls = Field(
+        {}, description='Where vendors are reached instead of at their own place: JSON, `{"deepgram": "https://…/v1"}`.'
+    )
+    provider_prices: Prices = Field(
+        {},
+        description="What vendors cost, in the currency of calls: JSON, by provider or `provider/model` and by unit, "
+        'for a million tokens or characters and for a minute: `{"deepgram": {"seconds": 0.0077}, '
+        '"openai/gpt-4o-mini": {"tokens_in": 0.15, "tokens_out": 0.6}}`. Without a price use is shown, and costs 0.',
+    )
+    provider_allow_private: bool = Field(
+        False, description="Lets customers' own model servers be at http:// and private addresses."
     )
 
 
@@ -50,9 +67,28 @@ class CallApiSettings(_Sealing):
 class WorkerSettings(_Sealing):
     """A worker: dials and talks."""
 
+    tool_allow_private: bool = Field(
+        False, description="Lets agents' tools call http:// and private addresses; for local use only."
+    )
     drain_seconds: int = Field(3600, ge=0, description="How long live calls may go on after SIGTERM.")
     worker_max_calls: int = Field(
         40, ge=1, le=1000, description="Calls that one worker holds at once; 40 is what two free cores speak locally."
+    )
+    tenant_calls_per_second: float = Field(
+        50,
+        ge=0.01,
+        le=1000,
+        allow_inf_nan=False,
+        description="How many calls each user's batches and requests begin in a second, in all workers together.",
+    )
+    tenant_max_calls: int = Field(
+        1000, ge=1, description="Live calls of each user, in all workers together, from which on no other is begun."
+    )
+    scenarios_at_once: int = Field(
+        4,
+        ge=0,
+        le=100,
+        description="Simulated callers that one worker lets test agents at once, of `WORKER_MAX_CALLS`.",
     )
     ring_timeout_seconds: int = Field(45, ge=5, le=120, description="How long the callee's phone rings.")
     carrier: Literal["simulated", "none"] = Field(
@@ -84,13 +120,24 @@ class WorkerSettings(_Sealing):
     )
     currency: str = Field("USD", pattern="^[A-Z]{3}$", description="Currency of the price (ISO 4217).")
     heartbeat_seconds: float = Field(10, gt=0, description="How often a worker renews its leases.")
-    provider_base_urls: BaseUrls = Field(
-        {}, description='Where vendors are reached instead of at their own place: JSON, `{"deepgram": "https://…/v1"}`.'
+    kokoro_model: Path | None = Field(
+        None, description="An ONNX export of Kokoro-82M, for agents that choose `kokoro` (extra `speech`)."
     )
-    provider_allow_private: bool = Field(
-        False, description="Lets customers' own model servers be at http:// and private addresses."
+    kokoro_voices: Path | None = Field(None, description="Its voices: a folder of `NAME.bin`, or one `.npz`.")
+    whisper_model: str | None = Field(
+        None,
+        description="A model of faster-whisper, for agents that choose `faster_whisper` (extra `whisper`): a folder, or "
+        "a name like `base.en` that is downloaded at the first start.",
+    )
+    gguf_model: Path | None = Field(
+        None, description="A GGUF file, for agents that choose `xllamacpp` (extra `llama`)."
     )
     engines: Literal["local", "null"] = Field("local", description="Speech engines: local, or null for load tests.")
+
+
+def tenant_limits(settings: WorkerSettings) -> Limits:
+    """What each user may use of the deployment."""
+    return Limits(settings.tenant_calls_per_second, settings.tenant_max_calls)
 
 
 def llm_settings(settings: CallSettings) -> LlmSettings | None:

@@ -1,6 +1,6 @@
 """What only the gateway answers."""
 
-from shared.errors import ApiError, BodyTooLargeError, InvalidRequestError
+from shared.errors import ApiError, BadGatewayError, BodyTooLargeError, InvalidRequestError
 
 
 class SlowRequestError(ApiError):
@@ -21,3 +21,9 @@ class HeadTooLargeError(BodyTooLargeError):
 
     code = "head_too_large"
     status = 431
+
+
+class InternalTokenRefusedError(BadGatewayError):
+    """The service refused the gateway's own token: the clock of one of them is wrong, or their secrets differ."""
+
+    code = "internal_token_refused"

@@ -54,10 +54,11 @@ class Instances:
         instance.failures = instance.ejections = 0
         instance.is_on_trial = False
 
-    def failed(self, instance: Instance, *, is_unreachable: bool = False) -> None:
+    def failed(self, instance: Instance, *, is_useless: bool = False) -> None:
+        """`is_useless`: there is no need to see more failures."""
         instance.failures += 1
         instance.is_on_trial = False
-        if is_unreachable or instance.ejections or instance.failures >= FAILURES:
+        if is_useless or instance.ejections or instance.failures >= FAILURES:
             seconds = self._ejection_seconds * min(2**instance.ejections, _LONGEST_EJECTION)
             instance.ejected_until = self._monotonic() + seconds
             instance.ejections += 1

@@ -36,6 +36,8 @@ ROUTES = (
     Route("/user", "auth"),
     Route("/project", "project"),
     Route("/agent", "project"),
+    Route("/agent/{agent_id}/documents", "project", answer_seconds=60, is_upload=True),
+    Route("/agent/{agentId}/test", "call"),
     Route("/voices", "project"),
     Route("/voices/{voice_id}/preview.wav", "project", auth="none"),
     Route("/phone-number", "project"),

@@ -13,6 +13,7 @@ from aiohttp import hdrs
 from prometheus_client import Counter
 from yarl import URL
 
+from gateway.errors import InternalTokenRefusedError
 from gateway.instances import Instance, Instances, RetryBudget
 from gateway.routes import ServiceName
 from shared import tokens
@@ -65,6 +66,7 @@ class Upstream:
 
         Raises:
             UnavailableError: no instance could be reached, so nothing was sent.
+            InternalTokenRefusedError: every instance that was asked refused the gateway's own token, and did nothing.
             BadGatewayError: the connection was lost on the way, or what came was no HTTP.
         """
 
@@ -72,8 +74,8 @@ class Upstream:
             url = URL(base_url + target, encoded=True)
             return await self._session.request(method, url, headers=headers, data=body, allow_redirects=False)
 
-        is_repeatable = method in _IDEMPOTENT and (body is None or isinstance(body, bytes))
-        return await self._ask(request, is_late, is_repeatable=is_repeatable)
+        is_whole = body is None or isinstance(body, bytes)
+        return await self._ask(request, is_late, is_whole=is_whole, is_repeatable=is_whole and method in _IDEMPOTENT)
 
     async def open_websocket(self, target: str, headers: Mapping[str, str], protocols: Sequence[str]) -> WebSocket:
         """Open a WebSocket; raises as `send`, and WSServerHandshakeError when the service refuses."""
@@ -91,7 +93,12 @@ class Upstream:
         return await self._ask(connect, _never)
 
     async def _ask(
-        self, attempt: Callable[[str], Awaitable[AnswerT]], is_late: Callable[[], bool], *, is_repeatable: bool = False
+        self,
+        attempt: Callable[[str], Awaitable[AnswerT]],
+        is_late: Callable[[], bool],
+        *,
+        is_whole: bool = True,
+        is_repeatable: bool = False,
     ) -> AnswerT:
         self._retries.earn()
         failure: ApiError = UnavailableError()
@@ -103,6 +110,10 @@ class Upstream:
             except _UNREACHABLE as error:
                 failure = UnavailableError()
                 failure.__cause__ = error
+            except InternalTokenRefusedError as error:
+                failure = error
+                if not is_whole:
+                    break
             except aiohttp.WSServerHandshakeError:
                 raise
             except aiohttp.ClientError:
@@ -123,22 +134,36 @@ class Upstream:
         except asyncio.CancelledError:
             self._failed(instance, "timeout") if is_late() else self.instances.undecided(instance)
             raise
-        except aiohttp.WSServerHandshakeError:
-            self.instances.succeeded(instance)
+        except aiohttp.WSServerHandshakeError as error:
+            self._settle(instance, error.status, error.headers)
             raise
         except aiohttp.ClientError as error:
             self._failed(instance, "unreachable" if isinstance(error, _UNREACHABLE) else "disconnected")
             raise
-        if getattr(answer, "status", HTTPStatus.OK) in _UNHEALTHY:
+        if not isinstance(answer, aiohttp.ClientResponse):
+            self.instances.succeeded(instance)
+            return answer
+        try:
+            self._settle(instance, answer.status, answer.headers)
+        except InternalTokenRefusedError:
+            answer.release()
+            raise
+        return answer
+
+    def _settle(self, instance: Instance, status: int, headers: Mapping[str, str] | None) -> None:
+        """What an answer says of its instance. One that refuses our own token has done nothing, nor will it."""
+        if status == HTTPStatus.UNAUTHORIZED and headers and headers.get(hdrs.WWW_AUTHENTICATE) == tokens.CHALLENGE:
+            self._failed(instance, "refused")
+            raise InternalTokenRefusedError
+        if status in _UNHEALTHY:
             self._failed(instance, "unhealthy")
         else:
             self.instances.succeeded(instance)
-        return answer
 
     def _failed(self, instance: Instance, kind: str) -> None:
         FAILURES.labels(self.name, kind).inc()
         log.warning("instance_failed", upstream=self.name, instance=instance.base_url, kind=kind)
-        self.instances.failed(instance, is_unreachable=kind == "unreachable")
+        self.instances.failed(instance, is_useless=kind in {"unreachable", "refused"})
 
     async def call(self, method: str, path: str, token: str, body: Any = None) -> tuple[int, Any]:
         """A request of the gateway itself: the status and the JSON of the answer.

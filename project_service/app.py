@@ -3,12 +3,18 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
+import aiohttp
 from aiohttp import web
 
 from project_service.agents import events as agent_events
 from project_service.agents.routes import AGENTS
 from project_service.agents.routes import router as agents_router
 from project_service.agents.service import Agents
+from project_service.agents.tested import new_consumer
+from project_service.documents.reading import Reader
+from project_service.documents.routes import DOCUMENTS
+from project_service.documents.routes import router as documents_router
+from project_service.documents.service import Documents
 from project_service.phone_numbers import events as phone_number_events
 from project_service.phone_numbers.routes import PHONE_NUMBERS
 from project_service.phone_numbers.routes import router as phone_numbers_router
@@ -22,9 +28,13 @@ from project_service.provider_keys.routes import router as provider_keys_router
 from project_service.provider_keys.service import ProviderKeys
 from project_service.provider_keys.trying import KeyTrier
 from project_service.settings import ProjectSettings, WebhookSettings
-from project_service.voices.routes import VOICES
+from project_service.tool_secrets.routes import TOOL_SECRETS
+from project_service.tool_secrets.routes import router as tool_secrets_router
+from project_service.tool_secrets.service import ToolSecrets
+from project_service.voices.routes import VENDOR_VOICES, VOICES
 from project_service.voices.routes import router as voices_router
 from project_service.voices.service import Voices
+from project_service.voices.vendors import VendorVoices
 from project_service.webhooks import events as webhook_events
 from project_service.webhooks import queue
 from project_service.webhooks.deliverer import Deliverer
@@ -48,8 +58,18 @@ SERVICE = "project_service"
 WORKER = "project_webhooks"
 WEBHOOK_SECRETS = "project:webhook-secrets"
 PROVIDER_SECRETS = "project:provider-keys"
+TOOL_SECRETS_PURPOSE = "project:tool-secrets"
 EVENT_TYPES = (*project_events.TYPES, *agent_events.TYPES, *phone_number_events.TYPES, *webhook_events.TYPES)
-ROUTERS = (projects_router, agents_router, voices_router, phone_numbers_router, webhooks_router, provider_keys_router)
+ROUTERS = (
+    projects_router,
+    agents_router,
+    voices_router,
+    phone_numbers_router,
+    webhooks_router,
+    provider_keys_router,
+    documents_router,
+    tool_secrets_router,
+)
 
 
 def _services(settings: ProjectSettings, secrets: SecretBox) -> CleanupContext:
@@ -61,9 +81,12 @@ def _services(settings: ProjectSettings, secrets: SecretBox) -> CleanupContext:
             db, secrets, Cursors(cursor_secret, "deliveries"), SystemClock(), settings.webhook_allow_private
         )
         app[PROJECTS] = Projects(db, webhooks, Cursors(cursor_secret, "projects"))
-        app[AGENTS] = Agents(db, Cursors(cursor_secret, "agent-versions"))
+        app[AGENTS] = Agents(db, Cursors(cursor_secret, "agent-versions"), settings.tool_allow_private)
         app[PHONE_NUMBERS] = PhoneNumbers(db, Cursors(cursor_secret, "phone-numbers"))
         app[VOICES] = Voices(str(settings.public_url), settings.previews_dir)
+        app[DOCUMENTS] = Documents(db, Reader())
+        box = SecretBox(settings.encryption_key.get_secret_value(), TOOL_SECRETS_PURPOSE)
+        app[TOOL_SECRETS] = ToolSecrets(db, box)
         yield
 
     return context
@@ -79,7 +102,9 @@ def _provider_keys(settings: ProjectSettings) -> CleanupContext:
             settings.provider_base_urls,
             settings.provider_allow_private,
         )
-        yield
+        async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+            app[VENDOR_VOICES] = VendorVoices(app[PROVIDER_KEYS], session, settings.provider_base_urls)
+            yield
         await trier.close()
 
     return context
@@ -127,7 +152,7 @@ def build_app(settings: ProjectSettings, bus: EventBus | None = None) -> web.App
             idempotency(settings.encryption_key.get_secret_value(), "project:idempotency"),
             _services(settings, secrets),
             _provider_keys(settings),
-            outbox_relay(settings, bus),
+            outbox_relay(settings, bus, new_consumer),
         ]
     )
     return app

@@ -27,6 +27,9 @@ class ProjectSettings(ServiceSettings):
     provider_allow_private: bool = Field(
         False, description="Lets customers' own model servers be at http:// and private addresses."
     )
+    tool_allow_private: bool = Field(
+        False, description="Lets agents' tools call http:// and private addresses; for local use only."
+    )
     previews_dir: Path = Field(Path("var/previews"), description="Where rendered voice previews are kept.")
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import structlog
@@ -16,15 +16,17 @@ log = structlog.get_logger(__name__)
 
 @asynccontextmanager
 async def running(work: Coroutine[Any, Any, None], name: str) -> AsyncIterator[asyncio.Task[None]]:
-    """Run `work` beside the block, cancel it afterwards. A crash of it is logged, never lost."""
+    """Run `work` beside the block, cancel it afterwards. A crash of it is logged, never lost.
+
+    A cancellation that comes while the block ends goes on to whoever waits for the block.
+    """
     task = asyncio.create_task(work, name=name)
     task.add_done_callback(_report)
     try:
         yield task
     finally:
         task.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await task
+        await asyncio.wait([task])  # `await task` with its cancellation suppressed would suppress ours too
 
 
 class Kept:

@@ -184,7 +184,7 @@ def _failure(error: Exception) -> DeliveryFailedError:
 
 
 class GuardedClient:
-    """POSTs to customers' URLs. Create it inside the event loop; `async with` or `close()` ends it.
+    """Requests to customers' URLs. Create it inside the event loop; `async with` or `close()` ends it.
 
     The address is checked where the socket is made, after every resolution: names that change (DNS rebinding) and all
     spellings of an IP address are covered. Redirects are not followed, cookies and proxies of the environment not used.
@@ -208,6 +208,10 @@ class GuardedClient:
         )
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        """As `request`."""
+        return await self.request("POST", url, body, headers)
+
+    async def request(self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]) -> Answer:
         """Send `body` and return the answer, whatever its status.
 
         Raises:
@@ -217,7 +221,9 @@ class GuardedClient:
         """
         target = parse_url(url, allow_private=self._allow_private)
         try:
-            async with self._session.post(target, data=body, headers=headers, allow_redirects=False) as response:
+            async with self._session.request(
+                method, target, data=body, headers=headers, allow_redirects=False
+            ) as response:
                 content = await _read_at_most(response, MAX_BODY_BYTES)
                 return Answer(response.status, dict(response.headers), content)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:

@@ -7,8 +7,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, HttpUrl
 from yarl import URL
 
-Stage = Literal["stt", "llm", "tts"]
-STAGES: tuple[Stage, ...] = ("stt", "llm", "tts")
+Stage = Literal["stt", "llm", "tts", "s2s"]
+STAGES: tuple[Stage, ...] = ("stt", "llm", "tts", "s2s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +46,7 @@ PROVIDERS: Mapping[str, Provider] = {
         key_prefix="",
         check="token?expires_in_seconds=60",
     ),
-    "azure_openai": Provider(models={"llm": None}, key_header="api-key", key_prefix="", check="models"),
+    "azure_openai": Provider(models={"llm": None, "s2s": None}, key_header="api-key", key_prefix="", check="models"),
     "cartesia": Provider(
         models={"tts": "sonic-3"},
         base_url="https://api.cartesia.ai",
@@ -72,13 +72,22 @@ PROVIDERS: Mapping[str, Provider] = {
         check="models",
     ),
     "openai": Provider(
-        models={"llm": "gpt-4o-mini", "stt": "gpt-4o-mini-transcribe", "tts": "gpt-4o-mini-tts"},
+        models={
+            "llm": "gpt-4o-mini",
+            "stt": "gpt-4o-mini-transcribe",
+            "tts": "gpt-4o-mini-tts",
+            "s2s": "gpt-realtime-2.1",
+        },
         base_url="https://api.openai.com/v1",
         check="models",
     ),
     "openai_compatible": Provider(models={"llm": None}, check="models"),
     "whisper_compatible": Provider(models={"stt": None}, check="models"),
 }
+
+
+LOCAL_PROVIDERS: Mapping[str, Stage] = {"faster_whisper": "stt", "kokoro": "tts", "xllamacpp": "llm"}
+"""Engines of the operator's own machines, which need no key: only workers that were given a model have them."""
 
 
 def offering(stage: Stage) -> tuple[str, ...]:

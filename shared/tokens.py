@@ -11,20 +11,32 @@ from typing import Literal
 
 import jwt
 
-from shared.errors import UnauthorizedError
+from shared.errors import ApiError
 
 HEADER = "X-Internal-Token"
 LIFETIME = timedelta(seconds=30)
 LEEWAY = timedelta(seconds=5)
 ALGORITHM = "HS256"
+# `WWW-Authenticate` of a refusal: it is the gateway's own token that was refused, not the customer's credentials.
+CHALLENGE = "Internal"
 
 Credential = Literal["token", "api_key", "service"]
 
 
-class InternalTokenError(UnauthorizedError):
+class InternalTokenError(ApiError):
     """This service only answers requests that come through the gateway."""
 
     code = "internal_token_invalid"
+    status = 401
+
+    def __init__(self) -> None:
+        super().__init__(headers={"WWW-Authenticate": CHALLENGE})
+
+
+class InternalTokenExpiredError(InternalTokenError):
+    """The internal token is older than it may be: the clock of this service or of the one that asks is wrong."""
+
+    code = "internal_token_expired"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +78,8 @@ class InternalTokens:
         """The principal of a token, None for an anonymous one.
 
         Raises:
-            InternalTokenError: missing, forged or expired.
+            InternalTokenError: missing or forged.
+            InternalTokenExpiredError: signed more than 35 s ago.
         """
         try:
             claims = jwt.decode(
@@ -76,6 +89,8 @@ class InternalTokens:
                 leeway=LEEWAY,
                 options={"require": ["iss", "exp"], "verify_iat": False},
             )
+        except jwt.ExpiredSignatureError as error:
+            raise InternalTokenExpiredError from error
         except jwt.InvalidTokenError as error:
             raise InternalTokenError from error
         if "sub" not in claims:

@@ -1,14 +1,13 @@
 """Turns due contacts into calls of the worker that asks, fairly between tenants and within the rules of each batch.
 
 All decisions about one batch are made under the lock of its row, so that any number of workers keep its concurrency,
-pace and budget together (ADR 0008).
+pace and budget together; what its tenant and its trunk have room for, under the lock of the tenant (ADR 0008).
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
-from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
 import structlog
@@ -22,8 +21,10 @@ from call_service.batches.rules import Choice
 from call_service.batches.windows import Interval, next_open
 from call_service.calls import events as call_events
 from call_service.calls import repository as calls
-from call_service.calls.domain import Call
+from call_service.calls.claiming import Claimed
 from call_service.calls.service import fill_agent
+from call_service.capacity import repository as capacity
+from call_service.capacity.domain import Limits, shares, starts
 from shared.clock import rfc3339
 from shared.db import Database, Tx
 from shared.ids import new_id
@@ -39,13 +40,6 @@ GRACE_SECONDS = 30
 DECISIONS = Counter("talkstack_batch_decisions", "Decisions about due contacts.", ["choice", "reason"])
 
 
-class Claimed(NamedTuple):
-    """A call of the worker, to be started `delay_seconds` from now."""
-
-    call: Call
-    delay_seconds: float
-
-
 @dataclass(frozen=True, slots=True)
 class BatchDialer:
     """Claims calls of batches for one worker, `owner`."""
@@ -55,13 +49,14 @@ class BatchDialer:
     lease: timedelta
     price_per_minute: Decimal
     public_url: str
+    limits: Limits
 
     async def claim(self, limit: int) -> list[Claimed]:
         """Up to `limit` calls, shared between the batches that have something to dial."""
-        due = await queries.due_batches(self.db, MAX_BATCHES)
-        shares = rules.shares([tenant for _batch_id, tenant in due], limit)
+        due = await queries.due_batches(self.db, self.limits.max_calls, MAX_BATCHES)
+        offered = shares([tenant for _batch_id, tenant in due], limit)
         claimed: list[Claimed] = []
-        for (batch_id, _tenant), share in zip(due, shares, strict=True):
+        for (batch_id, _tenant), share in zip(due, offered, strict=True):
             claimed += await self._claim_from(batch_id, min(share, limit - len(claimed)))
             if len(claimed) == limit:
                 break
@@ -72,21 +67,27 @@ class BatchDialer:
             found = await queries.lock_open(tx, batch_id)
             if found is None:
                 return []
-            batch, now = found
+            batch, trunk_id, now = found
             await self._move_lanes(tx, batch, now)
             if rules.is_budget_spent(batch, self._dial_cost(batch)):
                 await self._pause(tx, batch)
                 return []
-            room = rules.allowance(batch, limit, self._dial_cost(batch))
-            moments = rules.starts(now, batch.next_dial_at, batch.calls_per_second, room)
-            if not moments:
-                return []
-            due = await queries.due_contacts(tx, batch, now, len(moments) + SPARE)
-            chosen, dropped = await self._choose(tx, batch, due, len(moments))
-            pairs = zip(chosen, moments, strict=False)
-            claimed = [await self._begin(tx, batch, one, moment, now) for one, moment in pairs]
-            await queries.dialling(tx, batch.id, [call for call, _delay_seconds in claimed])
-            await self._account(tx, batch, moments[: len(claimed)], dropped)
+            allowed = rules.allowance(batch, limit, self._dial_cost(batch))
+            return await self._begin_some(tx, batch, trunk_id, allowed) if allowed else []
+
+    async def _begin_some(self, tx: Tx, batch: Batch, trunk_id: str | None, limit: int) -> list[Claimed]:
+        room = await capacity.lock(tx, batch.tenant, trunk_id, self.limits)
+        paces = [*room.paces.values(), *rules.paces(batch)]
+        moments = starts(room.now, min(limit, room.places), paces, batch.next_dial_at)
+        if not moments:
+            return []
+        due = await queries.due_contacts(tx, batch, room.now, len(moments) + SPARE)
+        chosen, dropped = await self._choose(tx, batch, due, len(moments))
+        pairs = zip(chosen, moments, strict=False)
+        claimed = [await self._begin(tx, batch, one, moment, room.now) for one, moment in pairs]
+        await queries.dialling(tx, batch.id, [call for call, _delay_seconds in claimed])
+        await capacity.book(tx, room, moments[: len(claimed)])
+        await self._account(tx, batch, moments[: len(claimed)], dropped)
         return claimed
 
     def _dial_cost(self, batch: Batch) -> Decimal:
@@ -167,7 +168,7 @@ class BatchDialer:
         return Claimed(call, (moment - now).total_seconds())
 
     async def _account(self, tx: Tx, batch: Batch, moments: Sequence[datetime], dropped: int) -> None:
-        next_dial_at = moments[-1] + rules.spacing(batch.calls_per_second) if moments else batch.next_dial_at
+        next_dial_at = rules.next_dial_at(batch, moments)
         served = await queries.served(tx, batch.id, begun=len(moments), dropped=dropped, next_dial_at=next_dial_at)
         if batch.started_at is None and served.started_at is not None:
             await events.publish(tx, served, events.STARTED)

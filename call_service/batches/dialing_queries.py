@@ -7,37 +7,56 @@ from typing import Any, NamedTuple
 
 from call_service.batches.domain import Batch, Contact
 from call_service.batches.repository import batch_of, contact_of
-from call_service.batches.rules import ATTEMPTS_SPAN, LOOK_AHEAD, Breaker, Next
+from call_service.batches.rules import ATTEMPTS_SPAN, Breaker, Next
 from call_service.batches.windows import Interval
 from call_service.calls.domain import Call
+from call_service.capacity.domain import LOOK_AHEAD
 from shared.db import Database, Tx
 
+_DUE = """
+WITH open AS MATERIALIZED (
+    SELECT b.id, b.tenant, b.served_at, n.trunk_id, t.max_concurrent FROM batches b
+    LEFT JOIN trunk_numbers n ON n.tenant = b.tenant AND n.number = b.from_number
+    LEFT JOIN trunks t ON t.id = n.trunk_id
+    WHERE b.status IN ('scheduled', 'running') AND b.schedule_at <= now() AND b.blocked_until <= now()
+        AND b.project_id NOT IN (SELECT project_id FROM deleted_projects)
+        AND b.next_dial_at < now() + $3::interval AND (b.max_concurrency IS NULL OR b.active < b.max_concurrency)
+        AND NOT EXISTS (
+            SELECT FROM dial_paces p WHERE p.id IN (b.tenant, n.trunk_id) AND p.next_at >= now() + $3::interval)
+        AND EXISTS (
+            SELECT 1 FROM batch_lanes l WHERE l.batch_id = b.id AND l.opens_at <= now() AND EXISTS (
+                SELECT 1 FROM batch_contacts c
+                WHERE c.batch_id = b.id AND c.lane = l.lane AND c.state = 'pending' AND c.due_at <= now()))
+), live AS MATERIALIZED (
+    SELECT tenant, trunk_id, count(*) AS calls FROM calls
+    WHERE tenant IN (SELECT tenant FROM open) AND owner IS NOT NULL AND ended_at IS NULL GROUP BY tenant, trunk_id
+), known AS (
+    SELECT open.*,
+        (SELECT coalesce(sum(calls), 0) FROM live WHERE tenant = open.tenant) AS of_tenant,
+        (SELECT coalesce(sum(calls), 0) FROM live WHERE tenant = open.tenant AND trunk_id = open.trunk_id) AS of_trunk
+    FROM open
+)
+SELECT id, tenant FROM known WHERE of_tenant < $2 AND (max_concurrent IS NULL OR of_trunk < max_concurrent)
+ORDER BY of_tenant, served_at LIMIT $1
+"""
 
-async def due_batches(db: Database, limit: int) -> list[tuple[str, str]]:
-    """Batches that may have something to dial, with their tenants; the tenant with the fewest live ones first."""
-    rows = await db.fetch(
-        """SELECT b.id, b.tenant FROM batches b
-            WHERE b.status IN ('scheduled', 'running') AND b.schedule_at <= now() AND b.blocked_until <= now()
-              AND b.project_id NOT IN (SELECT project_id FROM deleted_projects)
-              AND b.next_dial_at < now() + $2 AND (b.max_concurrency IS NULL OR b.active < b.max_concurrency)
-              AND EXISTS (
-                SELECT 1 FROM batch_lanes l WHERE l.batch_id = b.id AND l.opens_at <= now() AND EXISTS (
-                    SELECT 1 FROM batch_contacts c
-                    WHERE c.batch_id = b.id AND c.lane = l.lane AND c.state = 'pending' AND c.due_at <= now()))
-            ORDER BY (SELECT coalesce(sum(o.active), 0) FROM batches o WHERE o.tenant = b.tenant AND o.active > 0),
-                     b.served_at
-            LIMIT $1""",
-        limit,
-        LOOK_AHEAD,
-    )
+
+async def due_batches(db: Database, max_calls: int, limit: int) -> list[tuple[str, str]]:
+    """Batches that may have something to dial, with their tenants; the tenant with the fewest live calls first.
+
+    Those whose tenant has `max_calls` live, or whose trunk is full, are left out: they hold nobody up.
+    """
+    rows = await db.fetch(_DUE, limit, max_calls, LOOK_AHEAD)
     return [(str(row["id"]), str(row["tenant"])) for row in rows]
 
 
-async def lock_open(tx: Tx, batch_id: str) -> tuple[Batch, datetime] | None:
-    """A batch that may dial, locked, and the time after the lock was granted; None: it may not any more."""
+async def lock_open(tx: Tx, batch_id: str) -> tuple[Batch, str | None, datetime] | None:
+    """A batch that may dial, locked, its trunk, and the time after the lock was granted; None: it may not any more."""
     row = await tx.fetchrow(
-        """SELECT * FROM batches WHERE id = $1 AND status IN ('scheduled', 'running') AND schedule_at <= now()
-            AND blocked_until <= now() FOR UPDATE""",
+        """SELECT b.*, n.trunk_id FROM batches b
+            LEFT JOIN trunk_numbers n ON n.tenant = b.tenant AND n.number = b.from_number
+            WHERE b.id = $1 AND b.status IN ('scheduled', 'running') AND b.schedule_at <= now()
+                AND b.blocked_until <= now() FOR UPDATE OF b""",
         batch_id,
     )
     if row is None:
@@ -45,7 +64,8 @@ async def lock_open(tx: Tx, batch_id: str) -> tuple[Batch, datetime] | None:
     batch = batch_of(row)
     if batch.attempts_per_day is not None:  # attempts are counted over all batches of the tenant
         await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", f"attempts of {batch.tenant}")
-    return batch, await tx.fetchval("SELECT clock_timestamp()")
+    trunk_id = str(row["trunk_id"]) if row["trunk_id"] else None
+    return batch, trunk_id, await tx.fetchval("SELECT clock_timestamp()")
 
 
 async def closed_lanes(tx: Tx, batch_id: str, now: datetime) -> list[str]:
@@ -154,6 +174,27 @@ async def note(tx: Tx, batch_id: str, line: int | None, decision: str, reason: s
     )
 
 
+class Hook(NamedTuple):
+    """Who is asked before a contact is called, and what the call is made of; `secret` is sealed."""
+
+    url: str
+    secret: str
+    agent: dict[str, Any]
+    attempt: int
+
+
+async def hook_of(db: Database, batch_id: str, line: int) -> Hook | None:
+    """None: nobody has to be asked."""
+    row = await db.fetchrow(
+        """SELECT b.pre_dial_url, b.pre_dial_secret, b.agent, c.attempts FROM batches b
+            JOIN batch_contacts c ON c.batch_id = b.id AND c.line = $2
+            WHERE b.id = $1 AND b.pre_dial_url IS NOT NULL""",
+        batch_id,
+        line,
+    )
+    return Hook(*row) if row else None
+
+
 class Gate(NamedTuple):
     """What decides about a batch call at its start."""
 
@@ -192,7 +233,8 @@ async def lock_called(tx: Tx, batch_id: str, line: int, call_id: str) -> tuple[B
 async def set_next(tx: Tx, batch_id: str, line: int, step: Next, reason: str | None) -> None:
     """What becomes of a contact after its call."""
     await tx.execute(
-        """UPDATE batch_contacts SET state = $3, attempts = $4, due_at = $5, reason = $6, ended_at = now()
+        """UPDATE batch_contacts
+            SET state = $3, attempts = $4, due_at = $5, reason = $6, pre_dial_failures = $7, ended_at = now()
             WHERE batch_id = $1 AND line = $2""",
         batch_id,
         line,
@@ -200,6 +242,7 @@ async def set_next(tx: Tx, batch_id: str, line: int, step: Next, reason: str | N
         step.attempts,
         step.due_at,
         reason,
+        step.pre_dial_failures,
     )
 
 

@@ -90,6 +90,7 @@ class Batch:
     calls_per_second: float | None
     attempts_per_day: int | None
     budget: Decimal | None
+    pre_dial_url: str | None
     next_dial_at: datetime
     blocked_until: datetime
     recent: str
@@ -101,7 +102,10 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class Contact:
-    """A line of the file, and what became of it. `line` is its row in a spreadsheet, the header being row 1."""
+    """A line of the file, and what became of it. `line` is its row in a spreadsheet, the header being row 1.
+
+    `pre_dial_failures`: how often in a row the customer's server did not say whether it may be called.
+    """
 
     line: int
     number: str
@@ -111,6 +115,7 @@ class Contact:
     reason: str | None
     due_at: datetime
     attempts: int
+    pre_dial_failures: int
     call_id: str | None
     ended_at: datetime | None
 

@@ -1,6 +1,7 @@
 """Queries about batches, their contacts and the do-not-call list as customers see them; all filter by tenant.
 
-Locks are taken in this order everywhere, so that no two transactions wait for each other: call, batch, contact, number.
+Locks are taken in this order everywhere, so that no two transactions wait for each other: call, batch, contact, the room
+of the tenant (`call_service.capacity`), number.
 """
 
 from collections.abc import AsyncIterable, Mapping, Sequence
@@ -84,8 +85,8 @@ async def insert(tx: Tx, batch: Mapping[str, Any], lanes: Mapping[str, Interval]
     row = await tx.fetchrow(
         """INSERT INTO batches (id, tenant, project_id, agent_id, agent_version, agent, from_number, file_name, status,
                 total, accepted, schedule_at, calling_window, retry, max_concurrency, calls_per_second,
-                attempts_per_day, budget)
-            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)
+                attempts_per_day, budget, pre_dial_url, pre_dial_secret)
+            VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20)
             RETURNING *""",
         *(
             batch[name]
@@ -108,6 +109,8 @@ async def insert(tx: Tx, batch: Mapping[str, Any], lanes: Mapping[str, Interval]
                 "calls_per_second",
                 "attempts_per_day",
                 "budget",
+                "pre_dial_url",
+                "pre_dial_secret",
             )
         ),
     )
@@ -251,6 +254,17 @@ async def do_not_call_since(connection: Tx | Database, tenant: str, number: str)
         "SELECT created_at FROM do_not_call WHERE tenant = $1 AND number = $2", tenant, number
     )
     return since
+
+
+async def do_not_call_after(db: Database, tenant: str, after: str, limit: int) -> list[tuple[str, datetime]]:
+    """The tenant's list in the order of the numbers; `after` is the last one of the page before."""
+    rows = await db.fetch(
+        "SELECT number, created_at FROM do_not_call WHERE tenant = $1 AND number > $2 ORDER BY number LIMIT $3",
+        tenant,
+        after,
+        limit,
+    )
+    return [(row["number"], row["created_at"]) for row in rows]
 
 
 async def remove_do_not_call(db: Database, tenant: str, number: str) -> bool:

@@ -13,11 +13,13 @@ from call_service.calls.errors import (
     NoPhoneNumberError,
     ProjectNotFoundError,
     ProviderKeyMissingError,
+    TestsNotPassedError,
 )
 from call_service.projects import ProjectServiceUnavailableError
 from shared.clock import rfc3339
 from shared.endpoints import Context, Router, unprocessable, validate
 from shared.errors import UnprocessableError
+from shared.http_client import InvalidUrlError
 from shared.pagination import InvalidCursorError, PageQuery
 from shared.scopes import Scope
 
@@ -38,11 +40,13 @@ router = Router("Batches")
     answer=schemas.BatchAnswer,
     errors=[
         errors.FileRefusedError,
+        InvalidUrlError,
         ProjectNotFoundError,
         AgentNotFoundError,
         ActiveAgentNotSetError,
         NoPhoneNumberError,
         ProviderKeyMissingError,
+        TestsNotPassedError,
         errors.TooManyUploadsError,
         ProjectServiceUnavailableError,
     ],
@@ -165,6 +169,22 @@ async def cancel_batch(ctx: Context[None]) -> BatchObject:
 
 async def _batch(ctx: Context[None]) -> Batch:
     return await ctx.request.app[BATCHES].get(ctx.tenant, ctx.path("batch_id"))
+
+
+@router.add(
+    "GET",
+    "/do-not-call",
+    scope=Scope.CALLS_READ,
+    query=PageQuery,
+    answer=schemas.DoNotCallPage,
+    errors=[InvalidCursorError],
+    invalid=unprocessable,
+)
+async def list_do_not_call(ctx: Context[None]) -> schemas.DoNotCallPage:
+    """List the numbers on your do-not-call list."""
+    page, cursor = await ctx.request.app[BATCHES].forbidden(ctx.tenant, ctx.query(PageQuery, unprocessable))
+    data = [DoNotCallEntry(number=number, created_at=rfc3339(since)) for number, since in page]
+    return schemas.DoNotCallPage(data=data, next_cursor=cursor)
 
 
 @router.add(

@@ -1,7 +1,5 @@
 """What a batch may do next: pure functions of the time and of what is known."""
 
-import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,9 +8,9 @@ from enum import StrEnum
 
 from call_service.batches.domain import Batch, Retry
 from call_service.calls.domain import Fault, Status
+from call_service.capacity.domain import Pace, spacing
+from shared.backoff import backoff_seconds
 
-# Calls are claimed this far ahead of their start: more than the second between two looks of a worker.
-LOOK_AHEAD = timedelta(seconds=1.5)
 ATTEMPTS_SPAN = timedelta(days=1)
 
 BREAKER_WINDOW = 20
@@ -26,26 +24,17 @@ BATCH_PAUSED = "batch_paused"
 OUTSIDE_WINDOW = "outside_window"
 DO_NOT_CALL = "do_not_call"
 CANCELED_BY_API = "canceled_by_api"
+PRE_DIAL_AGREED = "pre_dial_agreed"
+PRE_DIAL_REFUSED = "pre_dial_refused"
+PRE_DIAL_FAILED = "pre_dial_failed"
+# How often in a row a contact's question may go wrong, and the waits between (each between half of it and the whole).
+PRE_DIAL_MAX_FAILURES = 5
+PRE_DIAL_WAIT = timedelta(minutes=1)
+PRE_DIAL_LONGEST_WAIT = timedelta(minutes=30)
 # Ends of a call that was stopped on its way to the carrier: nobody's phone rang, so it does not count as an attempt.
 NOT_DIALLED = frozenset({BATCH_PAUSED, OUTSIDE_WINDOW})
-
-
-def shares(tenants: Sequence[str], limit: int) -> list[int]:
-    """How many of `limit` places each batch is offered, given whose it is: alike for all tenants, then for her batches.
-
-    Rounded up, so that together they may exceed `limit`; the first come first.
-    """
-    if not tenants:
-        return []
-    batches = Counter(tenants)
-    left = dict.fromkeys(tenants, math.ceil(limit / len(batches)))
-    offered = []
-    for tenant in tenants:
-        share = math.ceil(left[tenant] / batches[tenant])
-        left[tenant] -= share
-        batches[tenant] -= 1
-        offered.append(share)
-    return offered
+# Ends that say neither good nor bad of the carrier.
+_TELLS_NOTHING = NOT_DIALLED | {DO_NOT_CALL, CANCELED_BY_API, PRE_DIAL_REFUSED}
 
 
 def allowance(batch: Batch, limit: int, dial_cost: Decimal) -> int:
@@ -68,18 +57,16 @@ def is_budget_spent(batch: Batch, dial_cost: Decimal) -> bool:
     return batch.budget is not None and not batch.active and batch.spent + dial_cost > batch.budget
 
 
-def starts(now: datetime, next_dial_at: datetime, per_second: float | None, wanted: int) -> list[datetime]:
-    """When up to `wanted` calls begin: evenly spaced from `next_dial_at` on, as far as the look-ahead reaches."""
-    if per_second is None:
-        return [now] * wanted
-    first = max(now, next_dial_at)
-    spaced = (first + spacing(per_second) * index for index in range(wanted))
-    return [moment for moment in spaced if moment < now + LOOK_AHEAD]
+def paces(batch: Batch) -> list[Pace]:
+    """The batch's own pace, if it has one. Its earlier starts are known by `next_dial_at`."""
+    return [] if batch.calls_per_second is None else [Pace(spacing(batch.calls_per_second))]
 
 
-def spacing(per_second: float | None) -> timedelta:
-    """The time between two calls."""
-    return timedelta(seconds=1 / per_second) if per_second else timedelta()
+def next_dial_at(batch: Batch, moments: Sequence[datetime]) -> datetime:
+    """When the batch may begin the next call, after it began some at these `moments`."""
+    if not moments or batch.calls_per_second is None:
+        return batch.next_dial_at
+    return moments[-1] + spacing(batch.calls_per_second)
 
 
 class Choice(StrEnum):
@@ -118,15 +105,30 @@ class Next:
     state: str
     attempts: int
     due_at: datetime
+    pre_dial_failures: int = 0
 
 
 def after_call(now: datetime, status: Status, reason: str | None, attempts: int, retry: Retry) -> Next:
     """The contact after a call of it ended; `attempts` includes that call."""
     if status is Status.CANCELED and reason in NOT_DIALLED:
         return Next("pending", attempts - 1, now)
+    if status is Status.CANCELED and reason == PRE_DIAL_REFUSED:
+        return Next(status.value, attempts - 1, now)
     if status.value in retry.on and attempts <= retry.max:
         return Next("pending", attempts, now + retry.delay)
     return Next(status.value, attempts, now)
+
+
+def after_pre_dial_failure(now: datetime, attempts: int, failures: int, jitter: float | None = None) -> Next:
+    """The contact after nobody said whether it may be called, `failures` times before; `attempts` includes this one.
+
+    `jitter` in [0, 1) is random by default.
+    """
+    if failures + 1 >= PRE_DIAL_MAX_FAILURES:
+        return Next(Status.FAILED.value, attempts - 1, now, failures + 1)
+    base, cap = PRE_DIAL_WAIT.total_seconds(), PRE_DIAL_LONGEST_WAIT.total_seconds()
+    wait = timedelta(seconds=backoff_seconds(failures, base=base, cap=cap, jitter=jitter))
+    return Next("pending", attempts - 1, now + wait, failures + 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,14 +148,15 @@ class Breaker:
         return self.trips >= BREAKER_MAX_TRIPS
 
 
-def after_result(breaker: Breaker, fault: Fault, *, is_blocked: bool) -> Breaker:
-    """The breaker after one more call; only faults of carrier, provider or platform count as failures.
+def after_result(breaker: Breaker, fault: Fault, reason: str | None = None, *, is_blocked: bool) -> Breaker:
+    """The breaker after one more call.
 
-    What ends while it `is_blocked` was begun before it opened and tells nothing new.
+    Faults of carrier, provider or platform count as failures, and so does a customer's server that does not say whether
+    to call. What ends while it `is_blocked` was begun before it opened and tells nothing new.
     """
-    if is_blocked:
+    if is_blocked or reason in _TELLS_NOTHING:
         return Breaker(breaker.recent, breaker.trips)
-    if fault not in _FAILURE_FAULTS:
+    if fault not in _FAILURE_FAULTS and reason != PRE_DIAL_FAILED:
         return Breaker((breaker.recent + ".")[-BREAKER_WINDOW:], 0)
     recent = (breaker.recent + "F")[-BREAKER_WINDOW:]
     is_bad = len(recent) >= BREAKER_MIN and recent.count("F") >= BREAKER_SHARE * len(recent)

@@ -1,11 +1,23 @@
 """Bodies of requests and answers about batches."""
 
+import base64
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, Self
 
 import orjson
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from call_service.batches.domain import Batch, Contact, Decision, Retry, Window
 from call_service.calls.schemas import Required
@@ -13,6 +25,7 @@ from shared.clock import rfc3339
 from shared.e164 import E164
 from shared.envelope import Success
 from shared.forms import Upload
+from shared.http_client import MAX_URL_LENGTH
 
 _ID = "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f"
 _PROJECT = "0192f0c1-1111-7c44-9f3e-1b2a4c5d6e7f"
@@ -28,6 +41,17 @@ def _parsed(value: Any) -> Any:
         return orjson.loads(value)
     except orjson.JSONDecodeError as error:
         raise ValueError("is not JSON") from error
+
+
+def _signing_secret(secret: SecretStr) -> SecretStr:
+    prefix, _, encoded = secret.get_secret_value().partition("_")
+    try:
+        is_valid = prefix == "whsec" and 24 <= len(base64.b64decode(encoded, validate=True)) <= 64
+    except ValueError:
+        is_valid = False
+    if not is_valid:
+        raise ValueError("must be `whsec_` and the base64 of 24 to 64 bytes")
+    return secret
 
 
 class BatchForm(BaseModel):
@@ -47,6 +71,8 @@ class BatchForm(BaseModel):
                 "retry": {"on": ["busy", "no-answer"], "max": 2, "delayMinutes": 60},
                 "attemptsPerDay": 2,
                 "budget": "50.00",
+                "preDialUrl": "https://example.com/may-we-call",
+                "preDialSecret": "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD",
             }
         },
     )
@@ -77,6 +103,31 @@ class BatchForm(BaseModel):
         decimal_places=6,
         description="The most that its calls may cost; each live call reserves what it can cost at most.",
     )
+
+    pre_dial_url: str | None = Field(
+        None,
+        alias="preDialUrl",
+        max_length=MAX_URL_LENGTH,
+        description="Asked before each dial (docs: batches); nobody is dialled whom it has not agreed to.",
+    )
+    pre_dial_secret: Annotated[SecretStr, AfterValidator(_signing_secret)] | None = Field(
+        None,
+        alias="preDialSecret",
+        description="Signs what `preDialUrl` is sent (Standard Webhooks): `whsec_` and base64 of 24 to 64 bytes.",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _signs_what_is_asked(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        """A secret that is missing is refused as one that is no secret, so that the answer names its field."""
+        return {"preDialSecret": "", **fields} if "preDialUrl" in fields else fields
+
+    @field_validator("pre_dial_secret")
+    @classmethod
+    def _goes_with_the_url(cls, secret: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        if info.data.get("pre_dial_url", "") is None:
+            raise ValueError("goes with preDialUrl, which is missing")
+        return secret
 
 
 class RejectedRow(BaseModel):
@@ -142,6 +193,7 @@ _BATCH_EXAMPLE: dict[str, Any] = {
     "retry": {"on": ["busy", "no-answer"], "max": 2, "delayMinutes": 60},
     "attemptsPerDay": 2,
     "budget": 50.0,
+    "preDialUrl": "https://example.com/may-we-call",
     "created_at": "2026-11-25T15:30:00.000Z",
     "started_at": "2026-11-26T09:00:00.310Z",
     "completed_at": None,
@@ -172,6 +224,7 @@ class BatchObject(BaseModel):
     retry: Retry
     attempts_per_day: int | None = Field(serialization_alias="attemptsPerDay")
     budget: float | None
+    pre_dial_url: str | None = Field(serialization_alias="preDialUrl")
     created_at: str
     started_at: str | None
     completed_at: str | None
@@ -199,6 +252,7 @@ class BatchObject(BaseModel):
             retry=batch.retry,
             attempts_per_day=batch.attempts_per_day,
             budget=None if batch.budget is None else float(batch.budget),
+            pre_dial_url=batch.pre_dial_url,
             created_at=rfc3339(batch.created_at),
             started_at=_when(batch.started_at),
             completed_at=_when(batch.completed_at),
@@ -341,15 +395,25 @@ class DoNotCallPath(BaseModel):
     number: E164
 
 
+_ENTRY_EXAMPLE: dict[str, Any] = {"number": "+12025550100", "created_at": "2026-11-25T15:30:00.000Z"}
+
+
 class DoNotCallEntry(BaseModel):
     """A number that is not called, and since when."""
 
-    model_config = ConfigDict(
-        json_schema_extra={"example": {"number": "+12025550100", "created_at": "2026-11-25T15:30:00.000Z"}}
-    )
+    model_config = ConfigDict(json_schema_extra={"example": _ENTRY_EXAMPLE})
 
     number: str
     created_at: str
+
+
+class DoNotCallPage(BaseModel):
+    """A page of the do-not-call list, in the order of the numbers."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"data": [_ENTRY_EXAMPLE], "next_cursor": None}})
+
+    data: list[DoNotCallEntry]
+    next_cursor: str | None
 
 
 def future(moment: datetime | None, now: datetime) -> datetime:

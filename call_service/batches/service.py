@@ -25,8 +25,11 @@ from call_service.calls.service import SPOKEN_TEXTS
 from call_service.projects import PreparedCall, ProjectDirectory
 from shared import placeholders
 from shared.db import Database, Tx
+from shared.errors import FieldError
+from shared.http_client import InvalidUrlError, check_url
 from shared.ids import new_id
 from shared.pagination import Cursors, PageQuery, page_of
+from shared.secret_box import SecretBox
 
 MAX_UPLOADS = 4
 LARGE_ROWS = 10_000
@@ -42,7 +45,10 @@ class Batches:
     projects: ProjectDirectory
     cursors: Cursors
     contact_cursors: Cursors
+    number_cursors: Cursors
+    secrets: SecretBox
     max_rows: int
+    allow_private: bool
     uploads: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_UPLOADS))
 
     async def upload(self, tenant: str, form: BatchForm) -> tuple[Batch, Tally]:
@@ -50,8 +56,11 @@ class Batches:
 
         Raises:
             FileRefusedError: the file as a whole can't be read.
+            InvalidUrlError: the server that is to be asked before each dial can't be.
             ProjectNotFoundError, AgentNotFoundError, ActiveAgentNotSetError, NoPhoneNumberError, TooManyUploadsError
         """
+        if form.pre_dial_url:
+            await self._check_url(form.pre_dial_url)
         prepared = await self.projects.prepare(tenant, form.project_id, form.agent_id)
         if prepared.from_number is None:
             raise NoPhoneNumberError
@@ -59,6 +68,13 @@ class Batches:
             raise TooManyUploadsError
         async with self.uploads, self.db.transaction() as tx:
             return await self._store(tx, tenant, form, prepared)
+
+    async def _check_url(self, url: str) -> None:
+        try:
+            await check_url(url, self.allow_private)
+        except InvalidUrlError as error:
+            named = [FieldError("preDialUrl", error.code, error.message)]
+            raise InvalidUrlError(error.message, errors=named) from None
 
     async def _store(self, tx: Tx, tenant: str, form: BatchForm, prepared: PreparedCall) -> tuple[Batch, Tally]:
         now = await tx.fetchval("SELECT now()")
@@ -90,6 +106,8 @@ class Batches:
             "calls_per_second": form.calls_per_second,
             "attempts_per_day": form.attempts_per_day,
             "budget": form.budget,
+            "pre_dial_url": form.pre_dial_url,
+            "pre_dial_secret": form.pre_dial_secret and self.secrets.seal_text(form.pre_dial_secret.get_secret_value()),
         }
         batch = await repository.insert(tx, columns, lanes)
         await wake_workers(tx)
@@ -163,6 +181,12 @@ class Batches:
         """After this has returned, no call to the number starts."""
         async with self.db.transaction() as tx:
             return await repository.add_do_not_call(tx, tenant, number)
+
+    async def forbidden(self, tenant: str, query: PageQuery) -> tuple[list[tuple[str, datetime]], str | None]:
+        """A page of the numbers that must not be called, each since when, and the cursor of the next one."""
+        after = query.position(self.number_cursors) or ""
+        found = await repository.do_not_call_after(self.db, tenant, after, query.limit_and_one)
+        return page_of(found, query, self.number_cursors, lambda entry: entry[0])
 
     async def forbidden_since(self, tenant: str, number: str) -> datetime | None:
         return await repository.do_not_call_since(self.db, tenant, number)

@@ -17,13 +17,16 @@ async def settle(tx: Tx, call: Call) -> None:
     if found is None:
         return
     batch, contact, now = found
-    step = rules.after_call(now, call.status, call.reason, contact.attempts, batch.retry)
+    if call.reason == rules.PRE_DIAL_FAILED:
+        step = rules.after_pre_dial_failure(now, contact.attempts, contact.pre_dial_failures)
+    else:
+        step = rules.after_call(now, call.status, call.reason, contact.attempts, batch.retry)
     await queries.set_next(tx, batch.id, contact.line, step, call.reason)
     if step.state == "pending":
         reason = call.reason or call.status.value
         await queries.note(tx, batch.id, contact.line, "wait", reason, due_at=rfc3339(step.due_at))
     known = rules.Breaker(batch.recent, batch.trips)
-    breaker = rules.after_result(known, call.fault, is_blocked=batch.blocked_until > now)
+    breaker = rules.after_result(known, call.fault, call.reason, is_blocked=batch.blocked_until > now)
     batch = await queries.account(tx, batch.id, call.cost, is_final=step.state != "pending", breaker=breaker)
     if breaker.blocked_for is not None:
         batch = await _opened(tx, batch, breaker)

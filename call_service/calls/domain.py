@@ -1,6 +1,6 @@
 """A call and its states, without I/O."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
 from enum import StrEnum
@@ -53,6 +53,7 @@ WORKER_LOST = Outcome(Status.FAILED, "worker_lost", "platform")
 CANCELED_BY_API = Outcome(Status.CANCELED, "canceled_by_api")
 PROJECT_DELETED = Outcome(Status.CANCELED, "project_deleted", "tenant")
 PROVIDER_KEY_MISSING = Outcome(Status.FAILED, "provider_key_missing", "tenant")
+ENGINE_MISSING = Outcome(Status.FAILED, "engine_missing", "platform")
 PROVIDER_KEYS_UNKNOWN = Outcome(Status.FAILED, "provider_keys_unknown", "platform")
 OUTCOME_UNKNOWN = Outcome(Status.FAILED, "outcome_unknown", "carrier")
 
@@ -76,6 +77,9 @@ def outcome_of(cause: str, sip_code: int | None) -> Outcome:
     return Outcome(known.status, known.reason, known.fault, sip_code)
 
 
+Direction = Literal["outbound", "inbound"]
+
+
 @dataclass(frozen=True, slots=True)
 class CallTurn:
     """One line of the transcript. Times are milliseconds since the answer."""
@@ -97,7 +101,7 @@ class Call:
     agent_id: str | None  # a refused call to a number without an agent has none
     agent_version: int
     agent: dict[str, Any]
-    direction: Literal["outbound", "inbound"]
+    direction: Direction
     from_number: str
     to_number: str
     status: Status
@@ -119,6 +123,8 @@ class Call:
     batch_line: int | None = None
     trunk_id: str | None = None
     answered_by: AnsweredBy | None = None
+    carrier: str | None = None
+    costs: list[dict[str, Any]] = field(default_factory=list)
 
     @property
     def other_party(self) -> str:

@@ -52,6 +52,18 @@ class NoPhoneNumberError(ConflictError):
     code = "no_phone_number"
 
 
+class OnDoNotCallListError(ConflictError):
+    """This number is on your do-not-call list."""
+
+    code = "do_not_call"
+
+
+class TestsNotPassedError(ConflictError):
+    """No version of the agent has passed the tests it requires; play them with POST /agent/{agentId}/test."""
+
+    code = "tests_not_passed"
+
+
 class ProviderKeyMissingError(ConflictError):
     """The project lacks a key that the agent's providers need; set it with PUT /project/{projectId}/provider-keys."""
 

@@ -107,19 +107,37 @@ class DegradedCall(BaseModel):
     )
 
     call_id: str
-    stage: Literal["stt", "llm", "tts"]
+    stage: Literal["stt", "llm", "tts", "s2s"]
     engine: str
     successor: str
     why: Literal["late", "failed"]
     at_ms: int
 
 
-Happening = TransferredCall | HeldCall | DetectedCall | DegradedCall
+class ToolUsed(BaseModel):
+    """The agent used a tool, which took so long. `error` is one word, null when it worked."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {"call_id": _ID, "name": "order_status", "ok": True, "error": None, "ms": 420, "at_ms": 9310}
+        }
+    )
+
+    call_id: str
+    name: str
+    ok: bool
+    error: str | None
+    ms: int
+    at_ms: int
+
+
+Happening = TransferredCall | HeldCall | DetectedCall | DegradedCall | ToolUsed
 _HAPPENINGS: dict[type[Happening], str] = {
     TransferredCall: "call.transferred",
     HeldCall: "call.held",
     DetectedCall: "call.detected",
     DegradedCall: "call.degraded",
+    ToolUsed: "call.tool",
 }
 
 TYPES = (
@@ -130,6 +148,7 @@ TYPES = (
     EventType("call.turn", SaidTurn, "A line of the transcript is final. Not sent to webhooks."),
     EventType("call.detected", DetectedCall, "Who or what answered is known, or known better. Not sent to webhooks."),
     EventType("call.degraded", DegradedCall, "An engine took over from a broken one. Not sent to webhooks."),
+    EventType("call.tool", ToolUsed, "The agent has used a tool. Not sent to webhooks."),
     EventType("call.held", HeldCall, "The other party was put on hold, or taken back. Not sent to webhooks."),
     EventType("call.transferred", TransferredCall, "The other party talks with somebody else. Not sent to webhooks."),
     EventType("call.ended", CallObject, "The call has ended, whatever its status; there is exactly one for each call."),

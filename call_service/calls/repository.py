@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
-from decimal import Decimal
 from typing import Any
 
 from call_service.calls import commands
+from call_service.calls.costs import CostLine, stored, total
 from call_service.calls.domain import Call, CallTurn, Outcome, Status, allowed_before
 from call_service.voice.ports import AnsweredBy
 from shared.db import Database, Record, Tx
@@ -16,7 +16,8 @@ _IDS = ("id", "tenant", "project_id", "agent_id", "batch_id", "trunk_id")
 _FIELDS = tuple(field.name for field in fields(Call))
 
 
-def _call(row: Record) -> Call:
+def call_of(row: Record) -> Call:
+    """A row of `calls`."""
     values = {name: row[name] for name in _FIELDS}
     ids = {name: str(row[name]) for name in _IDS if row[name] is not None}
     return Call(**{**values, **ids, "status": Status(row["status"])})
@@ -49,7 +50,7 @@ async def insert(tx: Tx, call: Mapping[str, Any], owner: str | None = None, leas
         lease,
     )
     assert row is not None
-    return _call(row)
+    return call_of(row)
 
 
 async def wake_workers(tx: Tx) -> None:
@@ -67,7 +68,7 @@ async def find(db: Database, tenant: str, call_id: str, project_id: str | None =
         tenant,
         project_id,
     )
-    return _call(row) if row else None
+    return call_of(row) if row else None
 
 
 async def lock(tx: Tx, tenant: str, call_id: str) -> Call | None:
@@ -75,7 +76,7 @@ async def lock(tx: Tx, tenant: str, call_id: str) -> Call | None:
     if not is_id(call_id):
         return None
     row = await tx.fetchrow("SELECT * FROM calls WHERE id = $1 AND tenant = $2 FOR UPDATE", call_id, tenant)
-    return _call(row) if row else None
+    return call_of(row) if row else None
 
 
 async def turns(connection: Tx | Database, call_id: str) -> list[CallTurn]:
@@ -106,6 +107,7 @@ async def history(
     to: str | None,
     from_: str | None,
     statuses: Sequence[str],
+    direction: str | None,
     created: tuple[datetime | None, datetime | None],
     ended: tuple[datetime | None, datetime | None],
     before_id: str | None,
@@ -119,8 +121,8 @@ async def history(
               AND (cardinality($5::text[]) = 0 OR status = ANY($5))
               AND ($6::timestamptz IS NULL OR created_at >= $6) AND ($7::timestamptz IS NULL OR created_at < $7)
               AND ($8::timestamptz IS NULL OR ended_at >= $8) AND ($9::timestamptz IS NULL OR ended_at < $9)
-              AND ($10::uuid IS NULL OR id < $10)
-            ORDER BY id DESC LIMIT $11""",
+              AND ($10::uuid IS NULL OR id < $10) AND ($11::text IS NULL OR direction = $11)
+            ORDER BY id DESC LIMIT $12""",
         tenant,
         project_id,
         to,
@@ -129,42 +131,37 @@ async def history(
         *created,
         *ended,
         before_id,
+        direction,
         limit,
     )
-    return [_call(row) for row in rows]
+    return [call_of(row) for row in rows]
 
 
 async def listed(
-    db: Database, tenant: str, *, project_id: str | None, statuses: Sequence[str], before_id: str | None, limit: int
+    db: Database,
+    tenant: str,
+    *,
+    project_id: str | None,
+    statuses: Sequence[str],
+    direction: str | None,
+    before_id: str | None,
+    limit: int,
 ) -> list[Call]:
     """A tenant's calls, newest first; `before_id` is the last id of the page before."""
     rows = await db.fetch(
         """SELECT * FROM calls
             WHERE tenant = $1 AND ($2::uuid IS NULL OR project_id = $2)
               AND (cardinality($3::text[]) = 0 OR status = ANY($3)) AND ($4::uuid IS NULL OR id < $4)
-            ORDER BY id DESC LIMIT $5""",
+              AND ($5::text IS NULL OR direction = $5)
+            ORDER BY id DESC LIMIT $6""",
         tenant,
         project_id,
         list(statuses),
         before_id,
+        direction,
         limit,
     )
-    return [_call(row) for row in rows]
-
-
-async def claim(db: Database, owner: str, lease: timedelta, limit: int) -> list[Call]:
-    """Take up to `limit` queued calls, oldest first. Each claim raises the fence: an older owner can't write."""
-    rows = await db.fetch(
-        """UPDATE calls SET owner = $1, fence = fence + 1, lease_until = now() + $2
-            WHERE id IN (SELECT id FROM calls WHERE status = 'queued' AND owner IS NULL
-                           AND project_id NOT IN (SELECT project_id FROM deleted_projects)
-                         ORDER BY created_at LIMIT $3 FOR UPDATE SKIP LOCKED)
-            RETURNING *""",
-        owner,
-        lease,
-        limit,
-    )
-    return [_call(row) for row in rows]
+    return [call_of(row) for row in rows]
 
 
 async def lock_queued(tx: Tx, call_id: str, fence: int) -> Call | None:
@@ -172,7 +169,22 @@ async def lock_queued(tx: Tx, call_id: str, fence: int) -> Call | None:
     row = await tx.fetchrow(
         "SELECT * FROM calls WHERE id = $1 AND fence = $2 AND status = 'queued' FOR UPDATE", call_id, fence
     )
-    return _call(row) if row else None
+    return call_of(row) if row else None
+
+
+async def personalise(
+    tx: Tx, call_id: str, fence: int, agent: Mapping[str, Any], variables: Mapping[str, str]
+) -> Call | None:
+    """Change what a call that is not dialled yet is made of. None: the fence was lost, or it has begun or ended."""
+    row = await tx.fetchrow(
+        """UPDATE calls SET agent = $3, dynamic_variables = $4 WHERE id = $1 AND fence = $2 AND status = 'queued'
+            RETURNING *""",
+        call_id,
+        fence,
+        dict(agent),
+        dict(variables),
+    )
+    return call_of(row) if row else None
 
 
 async def renew(db: Database, owner: str, lease: timedelta, held: Mapping[str, int]) -> set[str]:
@@ -213,7 +225,7 @@ async def advance(tx: Tx, call_id: str, fence: int, status: Status, carrier: str
         [state.value for state in allowed_before(status)],
         carrier,
     )
-    return _call(row) if row else None
+    return call_of(row) if row else None
 
 
 async def end(tx: Tx, call_id: str, fence: int, outcome: Outcome, data: Mapping[str, Any]) -> Call | None:
@@ -233,13 +245,13 @@ async def end(tx: Tx, call_id: str, fence: int, outcome: Outcome, data: Mapping[
     if row is None:
         return None
     await commands.close(tx, call_id)
-    return _call(row)
+    return call_of(row)
 
 
 async def lock_held(tx: Tx, call_id: str, fence: int) -> Call | None:
     """A call by its fence, locked. None: the fence was lost."""
     row = await tx.fetchrow("SELECT * FROM calls WHERE id = $1 AND fence = $2 FOR UPDATE", call_id, fence)
-    return _call(row) if row else None
+    return call_of(row) if row else None
 
 
 async def answered_by(tx: Tx, call_id: str, fence: int, who: AnsweredBy) -> Call | None:
@@ -247,16 +259,20 @@ async def answered_by(tx: Tx, call_id: str, fence: int, who: AnsweredBy) -> Call
     row = await tx.fetchrow(
         "UPDATE calls SET answered_by = $3 WHERE id = $1 AND fence = $2 RETURNING *", call_id, fence, who
     )
-    return _call(row) if row else None
+    return call_of(row) if row else None
 
 
-async def charge(tx: Tx, call_id: str, cost: Decimal, currency: str) -> Call:
-    """Write what the call cost."""
+async def charge(tx: Tx, call_id: str, lines: Sequence[CostLine], currency: str) -> Call:
+    """Add to what the call cost."""
     row = await tx.fetchrow(
-        "UPDATE calls SET cost = $2, currency = $3 WHERE id = $1 RETURNING *", call_id, cost, currency
+        "UPDATE calls SET cost = cost + $2, costs = costs || $3, currency = $4 WHERE id = $1 RETURNING *",
+        call_id,
+        total(lines),
+        stored(lines),
+        currency,
     )
     assert row is not None
-    return _call(row)
+    return call_of(row)
 
 
 async def add_turn(
@@ -293,7 +309,7 @@ async def complete(
         recording,
         analysis,
     )
-    return _call(row) if row else None
+    return call_of(row) if row else None
 
 
 async def lock_expired(tx: Tx, limit: int) -> list[Call]:
@@ -303,12 +319,12 @@ async def lock_expired(tx: Tx, limit: int) -> list[Call]:
             ORDER BY lease_until LIMIT $1 FOR UPDATE SKIP LOCKED""",
         limit,
     )
-    return [_call(row) for row in rows]
+    return [call_of(row) for row in rows]
 
 
 async def lock_all_queued(tx: Tx) -> list[Call]:
     """Every call that was not dialled yet, claimed or not."""
-    return [_call(row) for row in await tx.fetch("SELECT * FROM calls WHERE status = 'queued' FOR UPDATE")]
+    return [call_of(row) for row in await tx.fetch("SELECT * FROM calls WHERE status = 'queued' FOR UPDATE")]
 
 
 async def lock_of_deleted_projects(tx: Tx, limit: int) -> list[Call]:
@@ -318,7 +334,7 @@ async def lock_of_deleted_projects(tx: Tx, limit: int) -> list[Call]:
             LIMIT $1 FOR UPDATE OF calls SKIP LOCKED""",
         limit,
     )
-    return [_call(row) for row in rows]
+    return [call_of(row) for row in rows]
 
 
 async def forget_project(tx: Tx, project_id: str) -> None:

@@ -49,7 +49,9 @@ router = Router("Calls")
         errors.AgentNotFoundError,
         errors.ActiveAgentNotSetError,
         errors.NoPhoneNumberError,
+        errors.OnDoNotCallListError,
         errors.ProviderKeyMissingError,
+        errors.TestsNotPassedError,
         ProjectServiceUnavailableError,
     ],
 )

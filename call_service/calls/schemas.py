@@ -8,7 +8,8 @@ from uuid import UUID
 from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from call_service.analysis import Question
-from call_service.calls.domain import Call, CallTurn, Status
+from call_service.calls.costs import CostLine
+from call_service.calls.domain import Call, CallTurn, Direction, Status
 from call_service.voice.ports import AnsweredBy
 from shared.clock import rfc3339
 from shared.e164 import E164
@@ -119,6 +120,18 @@ _CALL_EXAMPLE: dict[str, Any] = {
     "seconds": 30,
     "cost": 0.0,
     "currency": "USD",
+    "costs": [
+        {
+            "kind": "stt",
+            "provider": "deepgram",
+            "model": "nova-3",
+            "unit": "seconds",
+            "amount": 30.0,
+            "price": 0.0,
+            "per": 60,
+            "cost": 0.0,
+        }
+    ],
     "recordingUrls": [f"https://talkstack.example/call/{_ID}/recording"],
     "transcript": [
         {
@@ -146,7 +159,7 @@ class CallObject(BaseModel):
     agent_id: str | None = Field(serialization_alias="agentId")
     agent_version: int = Field(serialization_alias="agentVersion")
     answered_by: AnsweredBy | None = Field(serialization_alias="answeredBy")
-    direction: str
+    direction: Direction
     from_: str = Field(serialization_alias="from")
     to: str
     phone_number: str = Field(serialization_alias="phoneNumber")
@@ -162,6 +175,7 @@ class CallObject(BaseModel):
     seconds: int
     cost: float
     currency: str
+    costs: list[CostLine]
     recording_urls: list[str] = Field(serialization_alias="recordingUrls")
     transcript: list[TurnObject]
     dynamic_variables: dict[str, str] = Field(serialization_alias="dynamicVariables")
@@ -194,6 +208,7 @@ class CallObject(BaseModel):
             seconds=call.seconds,
             cost=float(call.cost),
             currency=call.currency,
+            costs=[CostLine.model_validate(line) for line in call.costs],
             recording_urls=[f"{public_url.rstrip('/')}/call/{call.id}/recording"] if call.recording else [],
             transcript=[TurnObject.model_validate(turn, from_attributes=True) for turn in turns],
             dynamic_variables=call.dynamic_variables,
@@ -226,6 +241,7 @@ class HistoryQuery(BaseModel):
     to: E164 | None = None
     from_: E164 | None = Field(None, alias="from")
     status: list[Status] = Field(default_factory=list)
+    direction: Direction | None = None
     start_time: Day | None = Field(None, alias="startTime")
     start_time_before: Day | None = Field(None, alias="startTimeBefore")
     start_time_after: Day | None = Field(None, alias="startTimeAfter")
@@ -275,6 +291,7 @@ class CallListQuery(PageQuery):
 
     project_id: UUID | None = Field(None, alias="projectId")
     status: list[Status] = Field(default_factory=list, max_length=len(Status))
+    direction: Direction | None = None
 
 
 class CallList(BaseModel):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from call_service.analysis import Question
+from call_service.batches.repository import do_not_call_since
 from call_service.calls import commands, events, repository
 from call_service.calls.commands import Command
 from call_service.calls.domain import CANCELED_BY_API, TERMINAL, Call, CallTurn, Status
@@ -20,6 +21,7 @@ from call_service.calls.errors import (
     CancelUnconfirmedError,
     CommandNotFoundError,
     NoPhoneNumberError,
+    OnDoNotCallListError,
     ProjectNotFoundError,
     TooManyCommandsError,
     TransferNotAllowedError,
@@ -60,12 +62,15 @@ class Calls:
             ProjectNotFoundError, AgentNotFoundError, ActiveAgentNotSetError: 404.
             VariableMissingError: a placeholder stays unfilled.
             NoPhoneNumberError: there is no number to call from.
+            OnDoNotCallListError: one that gets on the list later is not dialled either.
         """
         prepared = await self.projects.prepare(tenant, project_id, agent_id)
         agent = fill_agent(prepared.agent, variables)
         if prepared.from_number is None:
             raise NoPhoneNumberError
         async with self.db.transaction() as tx:
+            if await do_not_call_since(tx, tenant, number):
+                raise OnDoNotCallListError
             call = await repository.insert(
                 tx,
                 {
@@ -107,6 +112,7 @@ class Calls:
             to=query.to,
             from_=query.from_,
             statuses=[status.value for status in query.status],
+            direction=query.direction,
             created=query.created,
             ended=query.ended,
             before_id=self._position(query.cursor),
@@ -122,6 +128,7 @@ class Calls:
             tenant,
             project_id=str(query.project_id) if query.project_id else None,
             statuses=[status.value for status in query.status],
+            direction=query.direction,
             before_id=self._position(query.cursor),
             limit=query.limit_and_one,
         )

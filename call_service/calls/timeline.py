@@ -14,7 +14,7 @@ from shared.endpoints import Context, Router
 from shared.envelope import Success
 from shared.scopes import Scope
 
-HAPPENINGS = ("call.degraded", "call.detected", "call.held", "call.transferred")
+HAPPENINGS = ("call.degraded", "call.detected", "call.held", "call.tool", "call.transferred")
 
 _TURNS = """
 SELECT role, text, start_ms, end_ms, interrupted, timings FROM call_turns WHERE call_id = $1 ORDER BY start_ms, position

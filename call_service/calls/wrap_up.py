@@ -1,8 +1,10 @@
 """What happens after a call has ended: analysis, then `call.completed`. Anybody holding its fence may do it."""
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from decimal import Decimal
 from typing import Any
 
 import structlog
@@ -10,11 +12,14 @@ import structlog
 from call_service.analysis import CallFacts, Question, analyze
 from call_service.batches.settlement import settle
 from call_service.calls import events, repository
+from call_service.calls.costs import vendor_lines
 from call_service.calls.domain import Call, CallTurn, Outcome
 from call_service.llm import LlmClient
 from call_service.recordings import RecordingStore
 from call_service.signalling import repository as signalling
 from call_service.signalling.ladder import LadderEntry
+from call_service.vendors.models import AgentModels
+from call_service.vendors.usage import Used
 from call_service.voice.ports import Turn
 from shared.db import Database, Tx
 
@@ -23,12 +28,15 @@ log = structlog.get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Analyzer:
-    """Analyses conversations with the LLM where there is one, else by rules."""
+    """Analyses conversations with the agent's own models, else the deployment's, else by rules."""
 
     llm: LlmClient | None
+    models: AgentModels | None = None
 
-    async def analyze(self, call: Call, turns: list[CallTurn], questions: list[Question]) -> dict[str, Any]:
-        """The analysis as the public contract shows it."""
+    async def analyze(
+        self, call: Call, turns: list[CallTurn], questions: list[Question], used: Counter[Used] | None = None
+    ) -> dict[str, Any]:
+        """The analysis as the public contract shows it. What the agent's models were used for is added to `used`."""
         facts = CallFacts(
             to=call.other_party,
             direction=call.direction,
@@ -40,7 +48,11 @@ class Analyzer:
         )
         said = [Turn(turn.role, turn.text, turn.start_ms, turn.end_ms, turn.interrupted) for turn in turns]
         standing = [Question.model_validate(item) for item in call.agent.get("analysisQuestions") or ()]
-        result = await analyze(said, questions, facts, self.llm, standing=standing)
+        own = await self.models.of(call, Counter() if used is None else used) if self.models else []
+        for llm in (*own, self.llm):
+            result = await analyze(said, questions, facts, llm, standing=standing)
+            if result.source == "llm":
+                break
         return result.model_dump(mode="json")
 
 
@@ -52,6 +64,7 @@ class WrapUp:
     analyzer: Analyzer
     recordings: RecordingStore
     public_url: str
+    prices: Mapping[str, Mapping[str, Decimal]] = field(default_factory=dict)  # as `calls.costs.Prices`
 
     async def complete(self, call: Call, messages: Sequence[LadderEntry] = ()) -> None:
         """Analyse and complete a call that this process holds by `call.fence`; harmless when it no longer does.
@@ -60,7 +73,9 @@ class WrapUp:
         """
         recording = await asyncio.to_thread(self.recordings.finished, call.id)
         turns = await repository.turns(self.db, call.id)
-        analysis = await self.analyzer.analyze(call, turns, []) if call.answered_at else None
+        used: Counter[Used] = Counter()
+        analysis = await self.analyzer.analyze(call, turns, [], used) if call.answered_at else None
+        costs = vendor_lines(used, self.prices)
         types = [
             *([events.TRANSCRIPT_READY] if turns else []),
             *([events.RECORDING_READY] if recording else []),
@@ -69,6 +84,8 @@ class WrapUp:
         ]
         async with self.db.transaction() as tx:
             completed = await repository.complete(tx, call.id, call.fence, recording=recording, analysis=analysis)
+            if completed and costs:
+                completed = await repository.charge(tx, call.id, costs, call.currency)
             if completed and messages:
                 await signalling.add(tx, call.id, messages)
             if completed:

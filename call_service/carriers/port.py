@@ -4,7 +4,7 @@ Audio on both sides of the port is signed 16-bit little-endian mono PCM at 8 kHz
 320 bytes). All methods are called on the event loop, none of them blocks.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import Protocol
@@ -166,8 +166,12 @@ class CallRefusedError(Exception):
 
 
 class IncomingCall(Protocol):
-    """A call that comes in and waits for our decision. `from_` and `to` are the numbers as the network writes them."""
+    """A call that comes in and waits for our decision. `from_` and `to` are the numbers as the network writes them.
 
+    It came by one of `trunks`; `trunk` is the likeliest until `belongs_to` says which.
+    """
+
+    trunks: Sequence[str]
     trunk: str
     from_: str
     to: str
@@ -176,6 +180,13 @@ class IncomingCall(Protocol):
 
     def on_cancel(self, listener: Callable[[], None]) -> None:
         """Tell when the caller gives up before the answer."""
+
+    def belongs_to(self, trunk: str) -> None:
+        """It came by this one of `trunks`.
+
+        Raises:
+            CallRefusedError: that trunk takes no more calls, or not such calls.
+        """
 
     def ring(self) -> None:
         """Let the caller hear that we are alerted."""

@@ -12,7 +12,10 @@ from call_service.carriers.port import Carrier, DialRequest, Leg, TransferFailed
 from call_service.dialer.journal import Journal
 from call_service.dialer.second_leg import NotReachedError, SecondLeg, Voice
 from call_service.signalling.ladder import Ladder
+from call_service.voice.ports import Transfer
 from call_service.voice.session import VoiceSession
+from shared.clock import SystemClock
+from shared.ids import new_id
 
 log = structlog.get_logger(__name__)
 
@@ -23,12 +26,16 @@ class _FailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An answered call with what its commands need. A target is dialled like `request`."""
+    """An answered call with what its commands need. A target is dialled like `request`.
+
+    `apology` is said when a transfer that the agent itself wanted has failed.
+    """
 
     leg: Leg
     carrier: Carrier
     request: DialRequest
     voice: Voice
+    apology: str
 
 
 class CallControl:
@@ -59,6 +66,18 @@ class CallControl:
             self._session.interrupt()
         self._waiting.put_nowait(command)
 
+    def connect(self, wanted: Transfer) -> None:
+        """Transfer as the agent wants it; where it fails, the agent says so and goes on."""
+        arguments = {
+            "to": wanted.to,
+            "mode": wanted.mode,
+            "announcement": wanted.announcement,
+            "apology": self._line.apology,
+        }
+        self.submit(
+            Command(new_id(), self._journal.call.id, "transfer", arguments, "accepted", None, SystemClock().now(), None)
+        )
+
     async def run(self) -> None:
         """Until cancelled."""
         while True:
@@ -75,6 +94,8 @@ class CallControl:
             await self._actions[command.kind](command)
         except (_FailedError, NotReachedError) as error:
             self._journal.finish(command, str(error))
+            if apology := command.arguments.get("apology"):
+                await self._session.announce(apology)
         except Exception:
             log.exception("command failed", kind=command.kind)
             self._journal.finish(command, "internal_error")

@@ -5,7 +5,7 @@ else has ended it, and this worker has to hang up and keep silent.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -16,6 +16,7 @@ from call_service.batches.gate import refusal
 from call_service.batches.settlement import settle
 from call_service.calls import commands, events, repository
 from call_service.calls.commands import Command
+from call_service.calls.costs import CostLine, carrier_line
 from call_service.calls.domain import Call, CallTurn, Outcome, Status
 from shared.db import Database, DatabaseUnavailableError, Tx
 
@@ -99,8 +100,8 @@ class Journal:
 
         self._submit(write)
 
-    def degraded(self, event: events.DegradedCall) -> None:
-        """Queue that an engine took over from another."""
+    def happened(self, event: events.Happening) -> None:
+        """Queue what happened to the call and changes none of its states."""
 
         async def write(tx: Tx) -> Call | None:
             call = await repository.lock_held(tx, self.call.id, self.call.fence)
@@ -121,6 +122,10 @@ class Journal:
 
         self._submit(write)
 
+    async def personalise(self, agent: Mapping[str, Any], variables: Mapping[str, str]) -> None:
+        """Change what this call is made of, before its intent. Raises FenceLostError, then it must not be dialled."""
+        await self._commit(lambda tx: repository.personalise(tx, self.call.id, self.call.fence, agent, variables))
+
     async def intend(self, carrier: str) -> Outcome | None:
         """Commit that this call is about to be dialled, unless its batch or the do-not-call list forbids it.
 
@@ -139,8 +144,18 @@ class Journal:
         await self._commit(write)
         return refused
 
-    async def end(self, outcome: Outcome, data: dict[str, Any], price_per_minute: Decimal, currency: str) -> bool:
-        """Write the terminal state behind everything queued. False: somebody else has ended the call."""
+    async def end(
+        self,
+        outcome: Outcome,
+        data: dict[str, Any],
+        price_per_minute: Decimal,
+        currency: str,
+        vendors: Sequence[CostLine] = (),
+    ) -> bool:
+        """Write the terminal state behind everything queued, with what the carrier and `vendors` cost.
+
+        False: somebody else has ended the call.
+        """
         await self.flushed()
         if self.lost.is_set():
             return False
@@ -149,7 +164,8 @@ class Journal:
             ended = await repository.end(tx, self.call.id, self.call.fence, outcome, data)
             if ended is None:
                 return None
-            charged = await repository.charge(tx, ended.id, cost_of(ended.seconds, price_per_minute), currency)
+            carrier = [carrier_line(ended.carrier or "", ended.seconds, price_per_minute)] if ended.seconds else []
+            charged = await repository.charge(tx, ended.id, [*carrier, *vendors], currency)
             await settle(tx, charged)
             await events.publish(tx, charged, self._public_url)
             return charged
@@ -183,8 +199,3 @@ class Journal:
         if call is None:
             raise FenceLostError
         self.call = call
-
-
-def cost_of(seconds: int, price_per_minute: Decimal) -> Decimal:
-    """Billed by the second, to the millionth."""
-    return (price_per_minute * seconds / 60).quantize(Decimal("0.000001"))

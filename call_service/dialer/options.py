@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 from call_service.calls.domain import Call
 from call_service.voice.brain.introducing import introduction_of
@@ -47,7 +47,7 @@ def _options(agent: Mapping[str, Any], profile: AgentProfile) -> SessionOptions:
         detection=DetectionPolicy(
             ignores_voicemail=action == "continue",
             screening=detection.get("screening", "answer"),
-            ivr=detection.get("ivr", "continue"),
+            ivr=_in_menus(agent, detection),
             introduction=introduction_of(profile),
         ),
         endpointing=_endpointing(agent.get("turnTaking") or {}),
@@ -55,6 +55,13 @@ def _options(agent: Mapping[str, Any], profile: AgentProfile) -> SessionOptions:
         silence_timeout=timedelta(seconds=agent["silenceTimeoutSeconds"]),
         max_duration=timedelta(seconds=agent["maxCallSeconds"]),
     )
+
+
+def _in_menus(agent: Mapping[str, Any], detection: Mapping[str, Any]) -> Literal["hang_up", "continue", "navigate"]:
+    """Who can press keys gets through menus, unless it is told to hang up on them."""
+    if detection.get("ivr") == "hang_up":
+        return "hang_up"
+    return "navigate" if any(tool["type"] == "sendDtmf" for tool in agent.get("tools") or ()) else "continue"
 
 
 def _endpointing(chosen: Mapping[str, Any]) -> EndpointingOptions:

@@ -1,6 +1,7 @@
 """One call, from the claim to its completion."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
@@ -8,9 +9,12 @@ from decimal import Decimal
 
 import structlog
 
+from call_service.batches.pre_dial import PreDial
 from call_service.calls.commands import Command
+from call_service.calls.costs import vendor_lines
 from call_service.calls.domain import (
     CANCELED_BY_API,
+    ENGINE_MISSING,
     OUTCOME_UNKNOWN,
     PROVIDER_KEY_MISSING,
     PROVIDER_KEYS_UNKNOWN,
@@ -21,7 +25,7 @@ from call_service.calls.domain import (
     Status,
     outcome_of,
 )
-from call_service.calls.events import DegradedCall, DetectedCall
+from call_service.calls.events import DegradedCall, DetectedCall, ToolUsed
 from call_service.calls.wrap_up import WrapUp
 from call_service.carriers.port import (
     Answered,
@@ -44,13 +48,15 @@ from call_service.dialer.turn_times import TurnTimes
 from call_service.projects import ProjectServiceUnavailableError
 from call_service.recordings import RecordingStore
 from call_service.signalling.ladder import Ladder, LadderEntry
-from call_service.vendors.building import KeyMissingError
+from call_service.tools.toolbox import Used as UsedTool
 from call_service.vendors.equipment import Equipment, Vendors, count_switch, equipped
+from call_service.vendors.models import EngineMissingError, KeyMissingError
+from call_service.vendors.usage import Used
 from call_service.voice.detection import Verdict
 from call_service.voice.engines.bundle import Engines
 from call_service.voice.fallback import Switch
 from call_service.voice.options import TurnTimings
-from call_service.voice.ports import Brain, Role, Turn
+from call_service.voice.ports import Brain, Role, Transfer, Turn
 from call_service.voice.recorder import Recorder
 from call_service.voice.session import VoiceSession
 from shared.background import running
@@ -77,6 +83,7 @@ class Tools:
     price_per_minute: Decimal
     currency: str
     vendors: Vendors
+    pre_dial: PreDial
 
 
 class CallRunner:
@@ -90,6 +97,7 @@ class CallRunner:
         self._session: VoiceSession | None = None
         self._control: CallControl | None = None
         self._equipment: Equipment
+        self._used: Mapping[Used, float] = {}
         self._times: TurnTimes
         self._data: dict[str, str] = {}
         self._ladder = Ladder()
@@ -118,7 +126,7 @@ class CallRunner:
         structlog.contextvars.bind_contextvars(call_id=self._journal.call.id, tenant=self._journal.call.tenant)
         async with running(self._journal.run(), "journal"):
             try:
-                outcome = await self._equip_and_dial()
+                outcome = await self._ask_first() or await self._equip_and_dial()
                 ended = await self._end(outcome)
                 if ended:
                     await self._tools.wrap_up.complete(self._journal.call, await self._sip_messages())
@@ -130,7 +138,8 @@ class CallRunner:
     async def _end(self, outcome: Outcome) -> bool:
         log.info("call ended", status=outcome.status.value, reason=outcome.reason)
         tools = self._tools
-        return await self._journal.end(outcome, self._data, tools.price_per_minute, tools.currency)
+        vendors = vendor_lines(self._used, tools.wrap_up.prices)
+        return await self._journal.end(outcome, self._data, tools.price_per_minute, tools.currency, vendors)
 
     async def _sip_messages(self) -> list[LadderEntry]:
         """Of the whole call: the answer to our BYE, which is still on its way, belongs to it."""
@@ -140,12 +149,23 @@ class CallRunner:
                     await self._ladder.is_closed.wait()
         return self._ladder.entries
 
+    async def _ask_first(self) -> Outcome | None:
+        """How the call ends because the customer's server did not agree to it."""
+        consent = await self._tools.pre_dial.ask(self._journal.call)
+        if consent.agent and consent.variables:
+            await self._journal.personalise(consent.agent, consent.variables)
+        return consent.refusal
+
     async def _equip_and_dial(self) -> Outcome:
         """Nobody is dialled who could not be talked to."""
         tools = self._tools
         try:
             async with equipped(self._journal.call, tools.engines, tools.brain, tools.vendors) as self._equipment:
+                self._used = self._equipment.usage
                 return await self._dial()
+        except EngineMissingError as error:
+            log.error("local engine missing", provider=error.provider)  # noqa: TRY400 # the trace says nothing
+            return ENGINE_MISSING
         except KeyMissingError as error:
             log.info("key missing", provider=error.provider)
             return PROVIDER_KEY_MISSING
@@ -167,7 +187,7 @@ class CallRunner:
             async with asyncio.timeout(PLACE_TIMEOUT_SECONDS):
                 leg = await self._tools.carrier.place(request)
         except CarrierRejectedError as error:
-            log.info("carrier rejected the call", reason=error.reason)
+            log.info("carrier rejected the call", reason=error.reason, detail=str(error))
             return outcome_of(error.reason, error.sip_code)
         except (OutcomeUnknownError, TimeoutError):
             return await self._reconcile()
@@ -234,13 +254,16 @@ class CallRunner:
         profile = profile_of(self._journal.call)
         conversation = self._equipment.conversation(profile, options.phrases.repeat, self._switched)
         self._times = TurnTimes(tools.carrier.name, self._equipment.usage)
-        session = VoiceSession(leg, engines, conversation, options, self, recorder=recorder)
-        self._session = session
+        session = self._session = VoiceSession(
+            leg, engines, conversation, options, self, recorder=recorder, on_transfer=self._connect
+        )
+        self._equipment.tools.on_use = self._tool_used
         while not self._events.empty():
             if (event := self._events.get_nowait()) is not None:
                 session.on_leg_event(event)
         voice = Voice(engines.synthesizer, agent["voice_id"])
-        control = self._control = CallControl(Line(leg, tools.carrier, self._request(), voice), session, self._journal)
+        line = Line(leg, tools.carrier, self._request(), voice, options.phrases.not_connected)
+        control = self._control = CallControl(line, session, self._journal)
         try:
             async with running(control.run(), "call control"):
                 result = await session.run()
@@ -258,7 +281,7 @@ class CallRunner:
     def _switched(self, switch: Switch) -> None:
         count_switch(switch)
         at_ms = self._session.now_ms() if self._session else 0
-        self._journal.degraded(
+        self._journal.happened(
             DegradedCall(
                 call_id=self._journal.call.id,
                 stage=switch.stage,
@@ -268,6 +291,16 @@ class CallRunner:
                 at_ms=at_ms,
             )
         )
+
+    def _connect(self, wanted: Transfer) -> None:
+        if self._control:
+            self._control.connect(wanted)
+
+    def _tool_used(self, used: UsedTool) -> None:
+        at_ms = self._session.now_ms() if self._session else 0
+        call_id, is_ok = self._journal.call.id, used.error is None
+        told = ToolUsed(call_id=call_id, name=used.name, ok=is_ok, error=used.error, ms=used.ms, at_ms=at_ms)
+        self._journal.happened(told)
 
     # ---- what the session reports ------------------------------------------------------------------------------
 

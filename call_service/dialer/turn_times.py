@@ -7,6 +7,7 @@ from typing import Any
 
 from prometheus_client import Histogram
 
+from call_service.vendors.usage import Used, by_unit
 from call_service.voice.options import TurnTimings
 
 # By carrier only: agents are too many for labels, their times are in the timelines of their calls.
@@ -17,16 +18,14 @@ STAGES = Histogram(
     buckets=(0.02, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.55, 0.8, 1.1, 1.5, 2.5, 5, 10),
 )
 
-Tally = Mapping[tuple[str, str], float]
-
 
 class TurnTimes:
-    """Of one call. `usage` is what its vendors were used for so far, by provider and unit."""
+    """Of one call. `usage` is what its vendors were used for so far."""
 
-    def __init__(self, carrier: str, usage: Tally) -> None:
+    def __init__(self, carrier: str, usage: Mapping[Used, float]) -> None:
         self._carrier = carrier
         self._usage = usage
-        self._told: Counter[tuple[str, str]] = Counter()
+        self._told: Counter[str] = Counter()
 
     def of(self, timings: TurnTimings) -> dict[str, Any]:
         """The times that are known, and as `usage` what was used since the turn before."""
@@ -39,7 +38,7 @@ class TurnTimes:
         return known
 
     def _news(self) -> dict[str, float]:
-        now = dict(self._usage)
-        used = {".".join(what): round(amount - self._told[what], 3) for what, amount in now.items()}
-        self._told = Counter(now)
+        now = by_unit(self._usage)
+        used = {what: round(amount - self._told[what], 3) for what, amount in now.items()}
+        self._told = now
         return {what: amount for what, amount in used.items() if amount}

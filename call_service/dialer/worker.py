@@ -5,14 +5,15 @@ a full worker leaves the queue to others.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import suppress
 
 import asyncpg
 import structlog
 from prometheus_client import Counter, Gauge
 
-from call_service.batches.dialing import BatchDialer, Claimed
 from call_service.calls import commands, repository
+from call_service.calls.claiming import Claimed, Claimer
 from call_service.calls.domain import Call
 from call_service.dialer.runner import CallRunner, Tools
 from shared.db import Database, DatabaseUnavailableError
@@ -22,6 +23,7 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 1.0
 RENEW_TIMEOUT_SECONDS = 5.0
+RESERVE_TIMEOUT_SECONDS = 3.0
 GOODBYE_SECONDS = 15.0
 DATABASE_ERRORS = (DatabaseUnavailableError, asyncpg.PostgresError)
 
@@ -34,10 +36,11 @@ LOST = Counter("talkstack_worker_lost_calls", "Calls whose lease was lost to ano
 class Worker:
     """Runs up to `max_calls` calls at once."""
 
-    def __init__(self, db: Database, tools: Tools, batches: BatchDialer, *, owner: str, max_calls: int) -> None:
+    def __init__(self, db: Database, tools: Tools, claimers: Sequence[Claimer], *, owner: str, max_calls: int) -> None:
+        """`claimers` are asked in this order: the later ones get the places that are left."""
         self._db = db
         self._tools = tools
-        self._batches = batches
+        self._claimers = claimers
         self.owner = owner
         self._lease = tools.lease
         self._max_calls = max_calls
@@ -45,6 +48,7 @@ class Worker:
         self._wake = asyncio.Event()
         self._is_draining = False
         self._reserved = 0
+        self._claiming = asyncio.Lock()
         CALL_SLOTS.set(max_calls)
 
     async def run(self, heartbeat_seconds: float) -> None:
@@ -76,20 +80,20 @@ class Worker:
     async def _claim_forever(self) -> None:
         while not self._is_draining:
             self._wake.clear()
-            free = self._max_calls - len(self._live) - self._reserved
-            claimed = await self._claim(free) if free > 0 else []
-            for call, delay_seconds in claimed:
-                self.start(call, CallRunner(call, self._tools), delay_seconds)
+            async with self._claiming:
+                free = self._max_calls - len(self._live) - self._reserved
+                claimed = await self._claim(free) if free > 0 else []
+                for call, delay_seconds in claimed:
+                    self.start(call, CallRunner(call, self._tools), delay_seconds)
             if not claimed or len(claimed) == free:
                 await self._idle()
 
     async def _claim(self, free: int) -> list[Claimed]:
-        """Calls that somebody asked for one by one come first; batches get the places that are left."""
         claimed: list[Claimed] = []
         try:
-            claimed += [Claimed(call, 0) for call in await repository.claim(self._db, self.owner, self._lease, free)]
-            if len(claimed) < free:
-                claimed += await self._batches.claim(free - len(claimed))
+            for claimer in self._claimers:
+                if len(claimed) < free:
+                    claimed += await claimer.claim(free - len(claimed))
         except DATABASE_ERRORS:
             log.warning("cannot claim", exc_info=True)
             await asyncio.sleep(POLL_SECONDS)
@@ -112,6 +116,14 @@ class Worker:
         is_free = len(self._live) + self._reserved < self._max_calls
         self._reserved += is_free
         return is_free
+
+    async def reserve_between_claims(self) -> bool:
+        """As `reserve`, once a claim that is under way knows which of the places it fills. False after 3 s."""
+        try:
+            async with asyncio.timeout(RESERVE_TIMEOUT_SECONDS), self._claiming:
+                return not self._is_draining and self.reserve()
+        except TimeoutError:
+            return False
 
     def unreserve(self) -> None:
         """The call is started, or will not be."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Protocol
 
 from call_service.projects import CalledNumber, ProjectServiceUnavailableError
@@ -16,7 +17,7 @@ MAX_NUMBERS = 1_000
 class Source(Protocol):
     """The project service."""
 
-    async def called(self, tenant: str, number: str) -> CalledNumber:
+    async def called(self, tenants: Sequence[str], number: str) -> CalledNumber:
         """Raises PhoneNumberUnknownError, ProjectServiceUnavailableError."""
 
 
@@ -26,17 +27,17 @@ class NumberDirectory:
     def __init__(self, source: Source, clock: Clock) -> None:
         self._source = source
         self._clock = clock
-        self._known: OrderedDict[tuple[str, str], tuple[float, CalledNumber]] = OrderedDict()
+        self._known: OrderedDict[tuple[tuple[str, ...], str], tuple[float, CalledNumber]] = OrderedDict()
 
-    async def called(self, tenant: str, number: str) -> CalledNumber:
-        """Raises PhoneNumberUnknownError, ProjectServiceUnavailableError."""
-        key, now = (tenant, number), self._clock.now().timestamp()
+    async def called(self, tenants: Sequence[str], number: str) -> CalledNumber:
+        """Which of `tenants` has the number. Raises PhoneNumberUnknownError, ProjectServiceUnavailableError."""
+        key, now = (tuple(tenants), number), self._clock.now().timestamp()
         asked_at, known = self._known.get(key, (0.0, None))
         if known and now - asked_at < FRESH_SECONDS:
             return known
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                found = await self._source.called(tenant, number)
+                found = await self._source.called(tenants, number)
         except (ProjectServiceUnavailableError, TimeoutError):
             if known and now - asked_at < STALE_SECONDS:
                 return known
@@ -44,7 +45,7 @@ class NumberDirectory:
         self._remember(key, now, found)
         return found
 
-    def _remember(self, key: tuple[str, str], now: float, found: CalledNumber) -> None:
+    def _remember(self, key: tuple[tuple[str, ...], str], now: float, found: CalledNumber) -> None:
         self._known[key] = (now, found)
         self._known.move_to_end(key)
         if len(self._known) > MAX_NUMBERS:

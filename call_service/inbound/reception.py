@@ -5,6 +5,7 @@ The call is in the database, owned by this worker, before anybody picks up: if t
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import asyncpg
@@ -17,7 +18,7 @@ from call_service.calls.errors import PhoneNumberUnknownError
 from call_service.calls.service import SPOKEN_TEXTS, fill_agent
 from call_service.calls.wrap_up import end_queued
 from call_service.carriers.numbers import caller_of, e164_of
-from call_service.carriers.port import IncomingCall
+from call_service.carriers.port import CallRefusedError, IncomingCall
 from call_service.dialer.answering import AnsweringRunner
 from call_service.dialer.runner import Tools
 from call_service.dialer.worker import Worker
@@ -31,6 +32,8 @@ log = structlog.get_logger(__name__)
 
 CALLS_IN = Counter("talkstack_worker_incoming_calls", "Calls that came in over known trunks, by result.", ["result"])
 
+# As many as share an address at most; the project service takes no more.
+MAX_TENANTS = 1_000
 NO_AGENT = Outcome(Status.FAILED, "no_agent", "tenant", 480)
 NO_CAPACITY = Outcome(Status.FAILED, "no_capacity", "platform", 503)
 
@@ -87,42 +90,50 @@ class Reception:
     async def _admit(self, incoming: IncomingCall) -> None:
         if self._worker.is_draining:
             raise _RefusedError("draining", 503)
-        tenant = await repository.tenant_of_trunk(self._db, incoming.trunk)
-        if tenant is None:
-            raise _RefusedError("unknown_trunk", 480)
-        called = await self._called(tenant, incoming.to)
+        called = await self._identify(incoming)
         if called.agent is None:
-            await self._record(incoming, tenant, called, NO_AGENT)
+            await self._record(incoming, called, NO_AGENT)
             raise _RefusedError("no_agent", 480)
-        if not self._worker.reserve():
-            await self._record(incoming, tenant, called, NO_CAPACITY)
+        if not await self._worker.reserve_between_claims():
+            await self._record(incoming, called, NO_CAPACITY)
             raise _RefusedError("no_capacity", 503)
         try:
-            call = await self._record(incoming, tenant, called)
+            call = await self._record(incoming, called)
         finally:
             self._worker.unreserve()
         self._worker.start(call, AnsweringRunner(call, self._tools, incoming))
 
-    async def _called(self, tenant: str, user: str) -> CalledNumber:
+    async def _identify(self, incoming: IncomingCall) -> CalledNumber:
+        """Of the trunks that the call may be from it is the one of the called number's owner."""
+        owners = await repository.tenants_of_trunks(self._db, incoming.trunks)
+        if not owners:
+            raise _RefusedError("unknown_trunk", 480)
+        tenants = list(dict.fromkeys(owners.values()))[:MAX_TENANTS]
+        called = await self._called(tenants, incoming.to)
+        trunk = next(trunk for trunk, tenant in owners.items() if tenant == called.tenant)
+        try:
+            incoming.belongs_to(trunk)
+        except CallRefusedError as error:
+            raise _RefusedError("refused_by_trunk", error.sip_code) from None
+        return called
+
+    async def _called(self, tenants: list[str], user: str) -> CalledNumber:
         number = e164_of(user)
         if number is None:
             raise _RefusedError("unknown_number", 404)
         try:
-            found = await self._directory.called(tenant, number)
+            found = await self._directory.called(tenants, number)
         except PhoneNumberUnknownError:
             raise _RefusedError("unknown_number", 404) from None
         except ProjectServiceUnavailableError:
             raise _RefusedError("project_service_unavailable", 503) from None
-        return CalledNumber(found.project_id, found.agent and _spoken(found.agent))
+        return replace(found, agent=found.agent and _spoken(found.agent))
 
-    async def _record(
-        self, incoming: IncomingCall, tenant: str, called: CalledNumber, refused: Outcome | None = None
-    ) -> Call:
+    async def _record(self, incoming: IncomingCall, called: CalledNumber, refused: Outcome | None = None) -> Call:
         public_url = self._tools.wrap_up.public_url
         async with self._db.transaction() as tx:
             call = await repository.insert(
                 tx,
-                tenant,
                 incoming.trunk,
                 called,
                 from_number=caller_of(incoming.from_),

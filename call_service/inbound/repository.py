@@ -1,5 +1,6 @@
 """Every query about calls that come in."""
 
+from collections.abc import Sequence
 from datetime import timedelta
 
 from call_service.calls import repository as calls
@@ -9,15 +10,15 @@ from shared.db import Database, Tx
 from shared.ids import is_id, new_id
 
 
-async def tenant_of_trunk(db: Database, trunk_id: str) -> str | None:
-    """Whose trunk this is."""
-    found = await db.fetchval("SELECT tenant FROM trunks WHERE id = $1", trunk_id) if is_id(trunk_id) else None
-    return str(found) if found else None
+async def tenants_of_trunks(db: Database, trunk_ids: Sequence[str]) -> dict[str, str]:
+    """Whose trunks these are, in their order; without those that are gone."""
+    rows = await db.fetch("SELECT id, tenant FROM trunks WHERE id = ANY($1::uuid[])", list(filter(is_id, trunk_ids)))
+    tenants = {str(row["id"]): str(row["tenant"]) for row in rows}
+    return {trunk_id: tenants[trunk_id] for trunk_id in trunk_ids if trunk_id in tenants}
 
 
 async def insert(
     tx: Tx,
-    tenant: str,
     trunk_id: str,
     called: CalledNumber,
     *,
@@ -33,7 +34,7 @@ async def insert(
                 to_number, status, carrier, trunk_id, initiated_at, owner, fence, lease_until)
             VALUES ($1, $2, $3, $4, $5, $6, 'inbound', $7, $8, 'ringing', 'sip', $9, now(), $10, 1, now() + $11)""",
         call_id,
-        tenant,
+        called.tenant,
         called.project_id,
         agent.get("id"),
         agent.get("version", 0),
@@ -44,6 +45,6 @@ async def insert(
         owner,
         lease,
     )
-    call = await calls.lock(tx, tenant, call_id)
+    call = await calls.lock(tx, called.tenant, call_id)
     assert call is not None
     return call

@@ -140,7 +140,7 @@ class AnthropicAssembler:
 
     def tool_calls(self) -> list[ToolCall]:
         """The tool calls of the finished stream."""
-        return [ToolCall(call.id, call.name, arguments_of(call.arguments)) for call in self._calls.values()]
+        return [call.complete() for call in self._calls.values()]
 
     def _delta(self, index: int, delta: Mapping[str, Any]) -> list[TextDelta]:
         match delta:

@@ -21,11 +21,12 @@ class TextDelta:
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One complete tool call. `arguments` is empty when the model sent none, or no JSON object."""
+    """One complete tool call. `arguments` is empty when the model sent none, or something that is no JSON object."""
 
     id: str
     name: str
     arguments: Mapping[str, Any]
+    is_malformed: bool = False
 
 
 Delta = TextDelta | ToolCall
@@ -46,6 +47,11 @@ class PartialCall:
     id: str = ""
     name: str = ""
     arguments: str = ""
+
+    def complete(self) -> ToolCall:
+        """The call, when all of it has come."""
+        is_object = isinstance(_json_or_none(self.arguments or "{}"), dict)
+        return ToolCall(self.id, self.name, arguments_of(self.arguments), is_malformed=not is_object)
 
 
 @dataclass(slots=True)
@@ -79,9 +85,7 @@ class StreamAssembler:
 
     def tool_calls(self) -> list[ToolCall]:
         """The tool calls of the finished stream."""
-        return [
-            ToolCall(call.id, call.name, arguments_of(call.arguments)) for call in self._calls.values() if call.name
-        ]
+        return [call.complete() for call in self._calls.values() if call.name]
 
     def _add(self, part: Any) -> None:
         if not isinstance(part, dict):
@@ -126,8 +130,12 @@ def _first_choice(chunk: Mapping[str, Any]) -> dict[str, Any]:
 
 def arguments_of(raw: str) -> Mapping[str, Any]:
     """The JSON object in `raw`, an empty one when there is none."""
-    try:
-        parsed = orjson.loads(raw or "{}")
-    except orjson.JSONDecodeError:
-        return {}
+    parsed = _json_or_none(raw)
     return parsed if isinstance(parsed, dict) else {}
+
+
+def _json_or_none(raw: str) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        return None

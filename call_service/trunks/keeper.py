@@ -6,6 +6,7 @@ from contextlib import aclosing
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+import asyncpg
 import structlog
 from cryptography.exceptions import InvalidTag
 
@@ -14,7 +15,7 @@ from call_service.carriers.routing import RoutingCarrier
 from call_service.trunks import repository
 from call_service.trunks.domain import LONGEST_TEST, TAKEN_WITHIN, Trunk
 from call_service.trunks.service import FRESH
-from shared.db import Database
+from shared.db import Database, DatabaseUnavailableError
 from shared.notifications import Repeater
 from shared.secret_box import SecretBox
 
@@ -54,10 +55,16 @@ class TrunkKeeper:
             await asyncio.gather(*self._tests, return_exceptions=True)
 
     async def drain(self) -> None:
-        """Leave registrations, and with them the calls that come in, to another worker."""
+        """Leave registrations, and with them the calls that come in, to another worker.
+
+        Without a database the leases run out by themselves.
+        """
         self._is_draining = True
-        await self._keep()
-        await repository.leave(self._db, self._owner)
+        try:
+            await self._keep()
+            await repository.leave(self._db, self._owner)
+        except (DatabaseUnavailableError, asyncpg.PostgresError) as error:
+            log.warning("trunks not left", cause=repr(error))
 
     async def _keep(self) -> None:
         trunks = await repository.everybodys(self._db)

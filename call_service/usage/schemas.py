@@ -1,12 +1,14 @@
 """Bodies about usage."""
 
 from datetime import UTC, date, datetime, timedelta
-from typing import Self
+from typing import Literal, Self
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from call_service.calls.schemas import Day
+from call_service.vendors.usage import Kind
+from shared.envelope import Success
 
 LONGEST = timedelta(days=366)
 USUAL = timedelta(days=29)
@@ -34,6 +36,24 @@ class UsageQuery(BaseModel):
         return self.from_ or last - USUAL, last
 
 
+class LatencyQuery(UsageQuery):
+    """As that of usage; the times are those of each agent, or of each carrier."""
+
+    group_by: Literal["agent", "carrier"] = Field("agent", alias="groupBy")
+
+
+class CostRow(BaseModel):
+    """What calls used of one thing that somebody charges for, and what that cost."""
+
+    kind: Kind
+    provider: str
+    model: str
+    unit: str
+    amount: float
+    cost: float
+    currency: str
+
+
 class UsageRow(BaseModel):
     """One project on one day. `minutes` are answered time, started seconds counted whole."""
 
@@ -47,7 +67,7 @@ class UsageRow(BaseModel):
 
 
 class UsageAnswer(BaseModel):
-    """By day, newest first, and project; days without calls are left out."""
+    """By day, newest first, and project; days without calls are left out. `costs` are those of all these days."""
 
     model_config = ConfigDict(
         json_schema_extra={
@@ -65,6 +85,17 @@ class UsageAnswer(BaseModel):
                         "currency": "USD",
                     }
                 ],
+                "costs": [
+                    {
+                        "kind": "tts",
+                        "provider": "cartesia",
+                        "model": "sonic-3",
+                        "unit": "characters",
+                        "amount": 4210,
+                        "cost": 0.1263,
+                        "currency": "USD",
+                    }
+                ],
             }
         }
     )
@@ -72,3 +103,50 @@ class UsageAnswer(BaseModel):
     from_: date = Field(serialization_alias="from")
     to: date
     data: list[UsageRow]
+    costs: list[CostRow]
+
+
+class Percentiles(BaseModel):
+    """Of one step of a turn, in milliseconds."""
+
+    count: int
+    p50: float
+    p95: float
+    p99: float
+
+
+class LatencyRow(BaseModel):
+    """One agent, or one carrier. `steps` by the names that the timeline of a call has, e.g. `voice_to_voice_ms`."""
+
+    agent_id: str | None = Field(None, serialization_alias="agentId")
+    carrier: str | None = None
+    calls: int
+    steps: dict[str, Percentiles]
+
+
+class LatencyAnswer(Success):
+    """Those with most calls first, 1,000 at most. Calls without a turn are left out."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "status": "success",
+                "message": "Latency retrieved successfully",
+                "from": "2026-11-01",
+                "to": "2026-11-25",
+                "data": [
+                    {
+                        "agentId": "0192f0c1-2222-7c44-9f3e-1b2a4c5d6e7f",
+                        "carrier": None,
+                        "calls": 12,
+                        "steps": {"voice_to_voice_ms": {"count": 84, "p50": 610.0, "p95": 790.5, "p99": 1210.0}},
+                    }
+                ],
+            }
+        }
+    )
+
+    message: str = "Latency retrieved successfully"
+    from_: date = Field(serialization_alias="from")
+    to: date
+    data: list[LatencyRow]

@@ -9,12 +9,19 @@ from prometheus_client import Counter
 from pydantic import HttpUrl
 
 from call_service.calls.domain import Call
-from call_service.vendors.building import Builder, Sessions
+from call_service.tools.building import Tooling
+from call_service.tools.toolbox import Toolbox
+from call_service.vendors.building import Builder
 from call_service.vendors.choice import choices_of
 from call_service.vendors.keys import KeyRing
+from call_service.vendors.local import brain_of, is_local, recognizer_of, synthesizer_of
+from call_service.vendors.models import Sessions
+from call_service.vendors.realtime.line import RealtimeLine
 from call_service.vendors.recognition.streaming import StreamingRecognizer
 from call_service.vendors.synthesis.vendor import SpeechCache, new_cache
+from call_service.vendors.usage import Used, by_unit
 from call_service.voice.brain import BuiltinBrain, LlmBrain
+from call_service.voice.direct import DirectConversation, DirectRecognizer
 from call_service.voice.engines.bundle import Engines
 from call_service.voice.fallback import Chain, FallbackConversation, FallbackRecognizer, FallbackSynthesizer, Switch
 from call_service.voice.ports import AgentProfile, Brain, Conversation, Recognizer, Synthesizer
@@ -28,12 +35,13 @@ LOCAL = "local"
 
 @dataclass(frozen=True, slots=True)
 class Vendors:
-    """How a worker reaches vendors."""
+    """How a worker reaches vendors, and what agents' tools lead to."""
 
     keys: KeyRing
     sessions: Sessions
     base_urls: Mapping[str, HttpUrl]
     cache: SpeechCache = field(default_factory=new_cache)
+    tooling: Tooling | None = None  # without it agents can do what needs no connection
 
 
 Switched = Callable[[Switch], None]
@@ -41,21 +49,29 @@ Switched = Callable[[Switch], None]
 
 @dataclass(frozen=True, slots=True)
 class Equipment:
-    """Engines by name: the first is used, the others take over when it fails. None is empty."""
+    """Engines by name: the first is used, the others take over when it fails. None of the three is empty.
+
+    Where there is a `speech_model`, it holds the conversation and they take over from it. It writes the transcript too,
+    unless the agent has chosen who does.
+    """
 
     recognizers: Sequence[tuple[str, Recognizer]]
     brains: Sequence[tuple[str, Brain]]
     synthesizers: Sequence[tuple[str, Synthesizer]]
     hear: Callable[[bytes], None]
-    usage: Mapping[tuple[str, str], float] = field(default_factory=dict)  # so far, by provider and unit
+    usage: Mapping[Used, float] = field(default_factory=dict)  # so far
+    speech_model: tuple[str, RealtimeLine] | None = None
+    has_own_recognizer: bool = False
+    tools: Toolbox = field(default_factory=Toolbox)
 
     def engines(self, local: Engines, on_switch: Switched) -> Engines:
         """`local` with the ears and the voice of this call."""
+        recognizer = self._recognizer(on_switch)
+        if self.speech_model and not self.has_own_recognizer:
+            recognizer = DirectRecognizer(self.speech_model[1], recognizer)
         return replace(
             local,
-            recognizer=FallbackRecognizer(Chain("stt", self.recognizers, on_switch))
-            if len(self.recognizers) > 1
-            else self.recognizers[0][1],
+            recognizer=recognizer,
             synthesizer=FallbackSynthesizer(Chain("tts", self.synthesizers, on_switch))
             if len(self.synthesizers) > 1
             else self.synthesizers[0][1],
@@ -64,8 +80,17 @@ class Equipment:
 
     def conversation(self, profile: AgentProfile, repeat: str, on_switch: Switched) -> Conversation:
         """The conversation of this call; `repeat` is said where no brain has an answer."""
-        conversations = [(name, brain.converse(profile)) for name, brain in self.brains]
-        return FallbackConversation(Chain("llm", conversations, on_switch), repeat)
+        conversations = [(name, brain.converse(profile, self.tools)) for name, brain in self.brains]
+        pipeline = FallbackConversation(Chain("llm", conversations, on_switch), repeat)
+        if self.speech_model is None:
+            return pipeline
+        self.speech_model[1].begin(profile, self.tools)
+        return DirectConversation(self.speech_model, profile, self._recognizer(on_switch), pipeline, on_switch)
+
+    def _recognizer(self, on_switch: Switched) -> Recognizer:
+        if len(self.recognizers) == 1:
+            return self.recognizers[0][1]
+        return FallbackRecognizer(Chain("stt", self.recognizers, on_switch))
 
 
 def count_switch(switch: Switch) -> None:
@@ -79,22 +104,45 @@ async def equipped(call: Call, local: Engines, brain: Brain, vendors: Vendors) -
     """For the block; connections to vendors are closed after it. `local` and `brain` are shared by all calls.
 
     Raises:
-        KeyMissingError: a key was deleted since the call was made.
+        KeyMissingError: a key was deleted since the call was made; EngineMissingError: a local engine is not here.
         ProjectServiceUnavailableError: the keys can't be had.
     """
+    tools = vendors.tooling.toolbox(call) if vendors.tooling else Toolbox()
+    try:
+        async with _engines(call, local, brain, vendors) as equipment:
+            yield replace(equipment, tools=tools)
+    finally:
+        await tools.close()
+
+
+@asynccontextmanager
+async def _engines(call: Call, local: Engines, brain: Brain, vendors: Vendors) -> AsyncIterator[Equipment]:
     chosen = {stage: choices_of(call.agent, stage) for stage in STAGES}
     if not any(chosen.values()):
         yield Equipment([(LOCAL, local.recognizer)], [(LOCAL, brain)], [(LOCAL, local.synthesizer)], local.hear)
         return
     language = call.agent["language"]
-    keys = await vendors.keys.of(call.tenant, call.project_id)
+    needs_keys = any(not is_local(one) for choices in chosen.values() for one in choices)
+    keys = await vendors.keys.of(call.tenant, call.project_id) if needs_keys else {}
     builder = Builder(vendors.sessions, vendors.base_urls, keys, vendors.cache, language)
-    recognizers = [(choice.provider, builder.recognizer(choice)) for choice in chosen["stt"]]
-    synthesizers = [(choice.provider, builder.synthesizer(choice)) for choice in chosen["tts"]]
-    brains = [(choice.provider, LlmBrain(builder.llm(choice))) for choice in chosen["llm"]]
+    recognizers: list[tuple[str, Recognizer]] = [
+        (one.provider, recognizer_of(one, local.extras, language) if is_local(one) else builder.recognizer(one))
+        for one in chosen["stt"]
+    ]
+    synthesizers: list[tuple[str, Synthesizer]] = [
+        (one.provider, synthesizer_of(one, local.extras) if is_local(one) else builder.synthesizer(one))
+        for one in chosen["tts"]
+    ]
+    brains: list[tuple[str, Brain]] = [
+        (one.provider, brain_of(one, local.extras) if is_local(one) else LlmBrain(builder.llm(one)))
+        for one in chosen["llm"]
+    ]
+    models = [(choice.provider, builder.speech_model(choice)) for choice in chosen["s2s"]]
     # The local engines know English only: in another language they would be no help.
     is_english = language.startswith("en")
     has_brain = is_english or not isinstance(brain, BuiltinBrain)
+    for _name, model in models:
+        model.open()
     try:
         yield Equipment(
             [*recognizers, *([(LOCAL, local.recognizer)] if is_english or not recognizers else [])],
@@ -102,12 +150,16 @@ async def equipped(call: Call, local: Engines, brain: Brain, vendors: Vendors) -
             [*synthesizers, *([(LOCAL, local.synthesizer)] if is_english or not synthesizers else [])],
             _ear_of(recognizers[0][1]) if recognizers else local.hear,
             builder.totals,
+            models[0] if models else None,
+            has_own_recognizer=bool(recognizers),
         )
     finally:
+        for _name, model in models:
+            await model.close()
         for _name, one in recognizers:
             if isinstance(one, StreamingRecognizer):
                 await one.close()
-        used = {f"{provider}.{unit}": round(amount, 1) for (provider, unit), amount in builder.totals.items()}
+        used = {what: round(amount, 1) for what, amount in by_unit(builder.totals).items()}
         log.info("vendors used", **used)
 
 

@@ -3,7 +3,7 @@
 import re
 
 _WORD = (
-    r"(?:u+h+|u+m+|a+h+|o+h+|h+m+|m+h*m+|mm+|uh[- ]?h?uh|mm[- ]?hmm?|mhm|ok|okay|right|yeah|yep|yes|sure|alright"
+    r"(?:u+h+|u+m+|a+h+a*|o+h+|h+m+|m+h*m+|mm+|uh[- ]?h?uh|mm[- ]?hmm?|mhm|ok|okay|right|yeah|yep|yes|sure|alright"
     r"|all right|i see|got it|go on|great|good|fine|exactly|of course|i know|really|cool|wow)"
 )
 _BACKCHANNEL = re.compile(rf"{_WORD}(?: {_WORD}){{0,2}}")

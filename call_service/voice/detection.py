@@ -70,6 +70,16 @@ def asks_who_calls(text: str) -> bool:
     return bool(_SCREENING.search(_plain(text)))
 
 
+def sounds_like_menu(text: str) -> bool:
+    """Is it a recording that offers choices, or asks to wait?"""
+    return bool(_IVR.search(_plain(text)) or _WAITING.search(_plain(text)))
+
+
+def sounds_like_person(text: str) -> bool:
+    """Does somebody greet, or say who speaks?"""
+    return bool(_GREETING.search(_plain(text)))
+
+
 def by_words(utterance: str, heard: str, *, was_screening: bool = False) -> Verdict | None:
     """What the newest utterance tells, with all that was `heard` so far; None for nothing.
 

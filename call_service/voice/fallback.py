@@ -22,18 +22,23 @@ from call_service.voice.ports import (
     Say,
     Synthesizer,
     Turn,
+    Working,
 )
+from shared.providers import LOCAL_PROVIDERS
 
 log = structlog.get_logger(__name__)
 
-Stage = Literal["stt", "llm", "tts"]
+Stage = Literal["stt", "llm", "tts", "s2s"]
 REST = timedelta(seconds=30)
 # Of the first useful result: text, a whole sentence, audio.
 BUDGETS: dict[Stage, timedelta] = {
     "stt": timedelta(milliseconds=800),
     "llm": timedelta(milliseconds=1200),
     "tts": timedelta(milliseconds=800),
+    "s2s": timedelta(milliseconds=1500),
 }
+# What an operator runs on its own machines is slower than a vendor, and does not go away.
+SLOWER = 3
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -117,7 +122,8 @@ class Attempt(Generic[T]):
     @property
     def seconds(self) -> float | None:
         """How long it may take; None when nobody could take over."""
-        return BUDGETS[self._chain.stage].total_seconds() if self._successor else None
+        slower = SLOWER if self._link.name in LOCAL_PROVIDERS else 1
+        return BUDGETS[self._chain.stage].total_seconds() * slower if self._successor else None
 
     def give_up(self, error: Exception) -> None:
         """It was late or broke: the successor takes over.
@@ -196,7 +202,7 @@ class FallbackConversation:
             outputs = ask(attempt.engine)
             try:
                 async for output in _useful(outputs, attempt.seconds):
-                    if output not in before:
+                    if output not in before or isinstance(output, Working):
                         given.append(output)
                         yield output
             except Exception as error:  # noqa: BLE001 # it is given to the successor's announcement, or raised
@@ -226,6 +232,6 @@ async def _useful(outputs: AsyncIterator[BrainOutput], seconds: float | None) ->
             break
         yield output
         if not isinstance(output, Collected):
-            began, was_useful = loop.time(), True
+            began, was_useful = loop.time(), was_useful or not isinstance(output, Working)
     if not was_useful:
         raise EngineError("llm", "an empty answer")

@@ -17,12 +17,13 @@ TAIL_MS = 100
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """A finished turn of the callee; `text` is being recognised. Times are milliseconds since the answer."""
+    """A finished turn of the callee; `text` is being recognised from `pcm`. Times are milliseconds since the answer."""
 
     start_ms: int
     end_ms: int
     decided_ms: int
     text: asyncio.Task[str]
+    pcm: bytes = b""
 
 
 class Ear:
@@ -91,15 +92,18 @@ class Ear:
             task.cancel()
 
     def _finish(self) -> Utterance:
+        pcm = self._utterance()
         text, self._guess = self._guess or self._recognize(), None
         self._pcm.clear()
         now = self._now_ms()
-        return Utterance(self.start_ms, now - self._detector.silence_ms, now, text)
+        return Utterance(self.start_ms, now - self._detector.silence_ms, now, text, pcm)
+
+    def _utterance(self) -> bytes:
+        tail = max(0, self._detector.silence_ms - TAIL_MS) * BYTES_PER_MS
+        return bytes(self._pcm[: len(self._pcm) - tail])
 
     def _recognize(self) -> asyncio.Task[str]:
-        tail = max(0, self._detector.silence_ms - TAIL_MS) * BYTES_PER_MS
-        pcm = bytes(self._pcm[: len(self._pcm) - tail])
-        task = asyncio.create_task(self._recognizer.recognize(pcm))
+        task = asyncio.create_task(self._recognizer.recognize(self._utterance()))
         self._running.add(task)
         task.add_done_callback(self._recognized)
         return task

@@ -17,6 +17,7 @@ class Phrases:
     apology: str = "I am sorry, something is wrong on my side. Please try again later. Goodbye."
     time_is_up: str = "I am sorry, our time is up. Thank you, and goodbye."
     rescue: str = "I am sorry, something is wrong on my side. I will connect you with a colleague."
+    not_connected: str = "I am sorry, nobody could be reached there just now."
     goodbye: str = "I have to end the call now. Goodbye."
     fillers: tuple[str, ...] = ("One moment, please.", "I am still here, just a moment.")
 
@@ -30,13 +31,15 @@ class Phrases:
 class DetectionPolicy:
     """What to do once it is sure that no person answered. `introduction` tells a screening assistant who calls.
 
+    `navigate`: menus are answered as they speak, also where they speak over the agent, and are waited for.
+
     Where somebody calls us there is nothing to find out: it is not `is_on`.
     """
 
     is_on: bool = True
     ignores_voicemail: bool = False
     screening: Literal["answer", "hang_up", "continue"] = "continue"
-    ivr: Literal["hang_up", "continue"] = "continue"
+    ivr: Literal["hang_up", "continue", "navigate"] = "continue"
     introduction: str = ""
 
 

@@ -4,9 +4,12 @@ Audio is signed 16-bit little-endian mono PCM at 8 kHz everywhere (see `carriers
 event loop: adapters own their threads and their bounded queues.
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from call_service.tools.toolbox import Toolbox
 
 Role = Literal["agent", "user"]
 AnsweredBy = Literal["human", "voicemail", "screening", "ivr", "unknown"]
@@ -24,9 +27,9 @@ class Turn:
 
 
 class EngineError(Exception):
-    """A speech or language engine failed; `stage` is `stt`, `tts` or `llm`."""
+    """A speech or language engine failed; `stage` is `stt`, `tts`, `llm`, or `s2s` for a model that is all three."""
 
-    def __init__(self, stage: Literal["stt", "tts", "llm"], message: str) -> None:
+    def __init__(self, stage: Literal["stt", "tts", "llm", "s2s"], message: str) -> None:
         super().__init__(message)
         self.stage = stage
 
@@ -85,6 +88,21 @@ class Say:
 
 
 @dataclass(frozen=True, slots=True)
+class Spoken:
+    """Some more of what a model says itself, of any length; `item` tells which of its utterances.
+
+    `text` are the words that came with it. `cut` hears how many milliseconds of the item the callee heard, where that
+    was not all of it.
+    """
+
+    item: str
+    pcm: bytes
+    text: str
+    cut: Callable[[int], None]
+    expects: Literal["yes_no", "digits", "open"] = "open"
+
+
+@dataclass(frozen=True, slots=True)
 class Collected:
     """A value the brain got from the callee (`name`, `day`, `number`, `confirmed`, …): goes into `call.data`."""
 
@@ -97,7 +115,36 @@ class EndCall:
     """Hang up once everything said before was played."""
 
 
-BrainOutput = Say | Collected | EndCall
+@dataclass(frozen=True, slots=True)
+class Press:
+    """Press keys (`0-9*#A-D`) once everything said before was played."""
+
+    keys: str
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Connect the other party with a number once everything said before was played.
+
+    A `warm` transfer calls the number first and tells who answers the `announcement`.
+    """
+
+    to: str
+    mode: Literal["blind", "warm"] = "blind"
+    announcement: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Listen:
+    """Deliberately say nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """A tool is at work: what it takes is not the brain's time."""
+
+
+BrainOutput = Say | Spoken | Collected | EndCall | Press | Transfer | Listen | Working
 
 
 class Conversation(Protocol):
@@ -122,8 +169,8 @@ class Conversation(Protocol):
 class Brain(Protocol):
     """Opens conversations."""
 
-    def converse(self, profile: AgentProfile) -> Conversation:
-        """Start the conversation of one call."""
+    def converse(self, profile: AgentProfile, tools: "Toolbox | None" = None) -> Conversation:
+        """Start the conversation of one call; `tools` are what the agent may do beside talking."""
 
     async def close(self) -> None:
         """Free connections."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from call_service.voice.listening import Utterance
 from call_service.voice.options import Outcome
+from call_service.voice.ports import Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +13,13 @@ class Keys:
     """What was typed."""
 
     text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Menu:
+    """A recorded menu spoke over the agent, and is to be answered."""
+
+    turn: Turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,4 +44,4 @@ class Close:
     after_beep: bool = False
 
 
-Request = Utterance | Keys | Quiet | Announcement | Close
+Request = Utterance | Keys | Menu | Quiet | Announcement | Close

@@ -28,15 +28,16 @@ from call_service.voice.amd import BeepDetector
 from call_service.voice.backchannels import is_backchannel
 from call_service.voice.brain.sentences import split_sentences
 from call_service.voice.bridge import bridge
-from call_service.voice.detection import GREETS_WITHIN_MS, Detector, Verdict, asks_who_calls
+from call_service.voice.detection import GREETS_WITHIN_MS, Detector, Verdict, asks_who_calls, sounds_like_menu
+from call_service.voice.direct import DirectConversation
 from call_service.voice.dtmf import KeyCollector
 from call_service.voice.endpointing import TurnEvent
 from call_service.voice.engines.bundle import Engines
 from call_service.voice.listening import Ear, Utterance
 from call_service.voice.options import Outcome, SessionListener, SessionOptions, SessionResult, TurnTimings
-from call_service.voice.ports import BrainOutput, Conversation, EngineError, Say, Turn
+from call_service.voice.ports import BrainOutput, Conversation, EngineError, Say, Transfer, Turn
 from call_service.voice.recorder import Recorder
-from call_service.voice.requests import Announcement, Close, Keys, Quiet, Request
+from call_service.voice.requests import Announcement, Close, Keys, Menu, Quiet, Request
 from call_service.voice.speaking import AgentTurn, Voice
 from call_service.voice.stock import Stock
 from call_service.voice.turns import TurnLog
@@ -49,6 +50,7 @@ BROKEN = Outcome("failed", "internal_error", "platform")
 SCREENING = Outcome("completed", "screening_detected")
 IVR = Outcome("completed", "ivr_detected")
 SCREENING_PATIENCE = timedelta(seconds=60)
+MENU_PATIENCE = timedelta(seconds=90)
 GREETING_OVER_MS = 3_000
 BEEP_WAIT = timedelta(seconds=30)
 RESCUE_WAIT = timedelta(seconds=40)
@@ -66,6 +68,10 @@ async def _only(text: str) -> AsyncIterator[BrainOutput]:
 def _ignore(_frame: bytes) -> None: ...
 
 
+def _cannot_transfer(_wanted: Transfer) -> None:
+    log.error("nobody transfers this call")
+
+
 class VoiceSession:
     """Runs once. `on_leg_event` and `request_end` are for the worker that owns the leg."""
 
@@ -78,12 +84,16 @@ class VoiceSession:
         listener: SessionListener,
         *,
         recorder: Recorder | None = None,
+        on_transfer: Callable[[Transfer], None] = _cannot_transfer,
     ) -> None:
+        """`on_transfer` hears what number the brain wants the callee to be connected with."""
         self._leg = leg
         self._conversation = conversation
         self._options = options
         self._listener = listener
         self._recorder = recorder
+        self.transfer = on_transfer
+        self._is_in_menu = False
         self._loop = asyncio.get_running_loop()
         self._answered_at = self._loop.time()
         self._ear = Ear(engines.recognizer, engines.voice_activity(), options.endpointing, self.now_ms)
@@ -266,7 +276,7 @@ class VoiceSession:
         """What stopped the agent was short: it goes on, unless it was told something."""
         await asyncio.wait({utterance.text}, timeout=self._options.engine_timeout.total_seconds())
         is_known = utterance.text.done() and not utterance.text.cancelled() and not utterance.text.exception()
-        is_answer = turn.expects == "yes_no" and is_known and utterance.text.result()
+        is_answer = turn.expects == "yes_no" and turn.has_asked and is_known and utterance.text.result()
         if is_known and is_backchannel(utterance.text.result()) and not is_answer:
             turn.resume()
             await self._note(utterance)
@@ -283,10 +293,15 @@ class VoiceSession:
             self._quiet_ms = 0
             return
         self._quiet_ms += FRAME_MS
-        patience = SCREENING_PATIENCE if self._is_screened else self._options.silence_timeout
-        if self._quiet_ms >= patience.total_seconds() * 1000:
+        if self._quiet_ms >= self._patience.total_seconds() * 1000:
             self._quiet_ms = 0
             self._request(Quiet())
+
+    @property
+    def _patience(self) -> timedelta:
+        if self._is_screened:
+            return SCREENING_PATIENCE
+        return MENU_PATIENCE if self._is_in_menu else self._options.silence_timeout
 
     def _listen_for_beep(self, frame: bytes) -> None:
         if self._verdict:
@@ -415,6 +430,8 @@ class VoiceSession:
                     pressed = Turn("user", text, now, now)
                     self._record(pressed, TurnTimings())
                     turn = await self._reply(pressed)
+                case Menu(said):
+                    turn = await self._reply(said)
                 case Quiet():
                     self._silences += 1
                     turn = await self._speak(self._conversation.silence(self._silences))
@@ -429,6 +446,11 @@ class VoiceSession:
         return self._verdict or Outcome("completed", "agent_hung_up")
 
     async def _answer(self, utterance: Utterance) -> AgentTurn | None:
+        conversation = self._conversation
+        if isinstance(conversation, DirectConversation) and conversation.is_hearing and not self._is_screened:
+            self._beside(self._note(utterance))
+            outputs = conversation.answer(utterance.pcm, self._log.turns)
+            return await self._speak(outputs, answers_ms=utterance.end_ms)
         text, timings = await self._understand(utterance, is_awaited=True)
         if text:
             return await self._react(Turn("user", text, utterance.start_ms, utterance.end_ms), timings)
@@ -498,11 +520,15 @@ class VoiceSession:
         self._tell(lambda: self._listener.on_speech_started("agent"))
 
     async def _note(self, utterance: Utterance) -> None:
-        """Words that neither waited for an answer nor interrupted: kept, not answered."""
+        """Words that neither waited for an answer nor interrupted: kept, not answered; only menus are."""
         with suppress(EngineError):
             text, timings = await self._understand(utterance)
             if text:
-                self._record(Turn("user", text, utterance.start_ms, utterance.end_ms), timings)
+                said = Turn("user", text, utterance.start_ms, utterance.end_ms)
+                self._record(said, timings)
+                if self._is_in_menu and not (self._turn and self._turn.ends_call):
+                    self._interrupt()
+                    self._request(Menu(said))
 
     async def _fill_until(self, utterance: Utterance) -> None:
         """Recognition takes long: the callee is not left in silence meanwhile."""
@@ -542,6 +568,7 @@ class VoiceSession:
         self._tell(lambda: self._listener.on_turn(turn, timings))
         if turn.role == "user":
             self._silences = 0
+            self._is_in_menu = self._options.detection.ivr == "navigate" and sounds_like_menu(turn.text)
             if turn.start_ms < GREETS_WITHIN_MS or self._is_screened:
                 self._detected(self._detector.words(turn.text))
             if self._is_screened:

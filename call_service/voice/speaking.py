@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import accumulate
 from typing import Protocol
@@ -11,7 +11,7 @@ from typing import Protocol
 from call_service.carriers.port import FRAME_MS, SAMPLE_RATE, Leg
 from call_service.voice.endpointing import Expects
 from call_service.voice.options import SessionOptions, TurnTimings
-from call_service.voice.ports import BrainOutput, Collected, EndCall, EngineError, Say, Turn
+from call_service.voice.ports import BrainOutput, Collected, EndCall, EngineError, Press, Say, Spoken, Transfer, Turn
 from call_service.voice.stock import Stock
 
 BYTES_PER_MS = SAMPLE_RATE * 2 // 1000
@@ -46,6 +46,7 @@ class _Sentence:
     text: str
     pcm: bytes
     audible_ms: int  # without the pause at its end
+    source: Spoken | None = None  # the first part of what a model said itself
 
     @property
     def duration_ms(self) -> int:
@@ -64,6 +65,9 @@ class TurnHooks(Protocol):
 
     def agent_started(self) -> None:
         """The first frame went out."""
+
+    def transfer(self, wanted: Transfer, /) -> None:
+        """The brain wants to connect the callee, and has said its last word about it."""
 
 
 class AgentTurn:
@@ -101,6 +105,7 @@ class AgentTurn:
         self.timings = TurnTimings()
         self.expects: Expects = "open"
         self.ends_call = False
+        self._transfer: Transfer | None = None
         self.is_interrupted = False
 
     @property
@@ -121,6 +126,8 @@ class AgentTurn:
         finally:
             if self._task.cancel():
                 await asyncio.wait({self._task}, timeout=CLOSE_TIMEOUT.total_seconds())
+            if self.is_interrupted:
+                self._tell_what_was_cut()
         if not self._task.cancelled():
             self._task.result()
 
@@ -135,6 +142,11 @@ class AgentTurn:
     def is_held(self) -> bool:
         """Was it stopped, and not told yet whether to go on?"""
         return not self._flowing.is_set()
+
+    @property
+    def has_asked(self) -> bool:
+        """Is it in its last sentence so far: the one that `expects` is about?"""
+        return bool(self._sentences) and self._played_ms > self._queued_ms - self._sentences[-1].duration_ms
 
     def hold(self) -> None:
         """Stop the audio at once."""
@@ -202,21 +214,35 @@ class AgentTurn:
 
     async def _speak(self, outputs: AsyncIterator[BrainOutput]) -> None:
         try:
-            while not self.ends_call and (output := await self._next(outputs)):
-                match output:
-                    case Say():
-                        await self._say(output)
-                    case Collected():
-                        self._hooks.collected(output.field, output.value)
-                    case EndCall():
-                        self.ends_call = True
+            while not (self.ends_call or self._transfer) and (output := await self._next(outputs)):
+                await self._do(output)
         except EngineError:
             await self._played_out()
             raise
         else:
             await self._played_out()
+            if self._transfer:
+                self._hooks.transfer(self._transfer)
         finally:
             await _close(outputs)
+
+    async def _do(self, output: BrainOutput) -> None:
+        match output:
+            case Say():
+                await self._say(output)
+            case Spoken():
+                await self._go_on(output)
+            case Collected():
+                self._hooks.collected(output.field, output.value)
+            case Press(keys):
+                await self._played_out()
+                await self._voice.leg.send_dtmf(keys)
+            case Transfer():
+                self._transfer = output
+            case EndCall():
+                self.ends_call = True
+            case _:  # there is nothing to hear while it works or listens
+                pass
 
     async def _next(self, outputs: AsyncIterator[BrainOutput]) -> BrainOutput | None:
         try:
@@ -228,7 +254,7 @@ class AgentTurn:
             raise EngineError("llm", "no answer in time") from error
         except Exception as error:
             raise EngineError("llm", f"{type(error).__name__}: {error}") from error
-        if self.timings.brain_ms is None and isinstance(output, Say):
+        if self.timings.brain_ms is None and isinstance(output, Say | Spoken):
             self.timings.brain_ms = self._voice.now_ms() - self._asked_ms
         return output
 
@@ -247,9 +273,34 @@ class AgentTurn:
         self._voice.leg.mark(self._room.release)
 
     def _play(self, text: str, pcm: bytes) -> None:
-        audible = max(BYTES_PER_MS, len(pcm.rstrip(b"\0")))
-        self._sentences.append(_Sentence(text, pcm, audible // BYTES_PER_MS))
+        self._sentences.append(_Sentence(text, pcm, _audible_ms(pcm)))
         self._voice.leg.play(pcm)
+
+    async def _go_on(self, part: Spoken) -> None:
+        """Play some more of what a model says itself, behind what was played of it."""
+        if self._may_start:
+            await self._may_start.wait()
+        await self._flowing.wait()
+        last = self._sentences[-1] if self._sentences else None
+        if last and last.source and last.source.item == part.item:
+            text, pcm = last.text + part.text, last.pcm + part.pcm
+            self._sentences[-1] = replace(last, text=text, pcm=pcm, audible_ms=_audible_ms(pcm))
+        else:
+            self._sentences.append(_Sentence(part.text, part.pcm, _audible_ms(part.pcm), part))
+        self.expects = part.expects
+        self._voice.leg.play(part.pcm)
+
+    def _tell_what_was_cut(self) -> None:
+        """Models know what they have sent, not what was heard of it."""
+        left_ms, heard_ms = self._played_ms, dict[str, int]()
+        for sentence in self._sentences:
+            played_ms = min(max(0, left_ms), sentence.duration_ms)
+            left_ms -= sentence.duration_ms
+            if sentence.source:
+                item = sentence.source.item
+                heard_ms[item] = heard_ms.get(item, 0) + played_ms
+                if played_ms < sentence.duration_ms:
+                    sentence.source.cut(heard_ms[item])
 
     async def _synthesize(self, text: str) -> bytes:
         try:
@@ -275,6 +326,10 @@ class AgentTurn:
                     await played.wait()
                     if holds == self._holds:
                         self._played_ms = self._queued_ms
+
+
+def _audible_ms(pcm: bytes) -> int:
+    return max(BYTES_PER_MS, len(pcm.rstrip(b"\0"))) // BYTES_PER_MS
 
 
 async def _close(outputs: AsyncIterator[BrainOutput]) -> None:

@@ -77,6 +77,7 @@ def common_env(wiring: Wiring) -> dict[str, str]:
         "PREVIEWS_DIR": str(var / "previews"),
         "WEBHOOK_ALLOW_PRIVATE": "true",
         "PROVIDER_ALLOW_PRIVATE": "true",
+        "TOOL_ALLOW_PRIVATE": "true",
         "TRUNK_ALLOW_PRIVATE": "true",
         "LOG_FORMAT": "json",
         "DRAIN_SECONDS": "300",

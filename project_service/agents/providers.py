@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
-from shared.providers import PROVIDERS, STAGES, Stage
+from shared.providers import LOCAL_PROVIDERS, PROVIDERS, STAGES, Stage
 
 _STRICT = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True, extra="forbid")
 
@@ -18,9 +18,10 @@ OptionName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,
 OptionText = Annotated[str, StringConstraints(max_length=2000)]
 Options = Annotated[dict[OptionName, bool | int | float | OptionText], Field(max_length=20)]
 
-SttName = Literal["assemblyai", "deepgram", "groq", "openai", "whisper_compatible"]
-LlmName = Literal["anthropic", "azure_openai", "groq", "openai", "openai_compatible"]
-TtsName = Literal["cartesia", "deepgram", "elevenlabs", "openai"]
+SttName = Literal["assemblyai", "deepgram", "faster_whisper", "groq", "openai", "whisper_compatible"]
+LlmName = Literal["anthropic", "azure_openai", "groq", "openai", "openai_compatible", "xllamacpp"]
+TtsName = Literal["cartesia", "deepgram", "elevenlabs", "kokoro", "openai"]
+S2sName = Literal["azure_openai", "openai"]
 
 
 class _Choice(BaseModel):
@@ -35,7 +36,10 @@ class _Choice(BaseModel):
 
     @model_validator(mode="after")
     def _has_a_model(self) -> Self:
-        if self.model is None and PROVIDERS[self.provider].models[self.stage] is None:
+        if self.provider in LOCAL_PROVIDERS:
+            if self.model is not None or self.options:
+                raise PydanticCustomError("not_allowed", "The operator has chosen the model of this local engine.")
+        elif self.model is None and PROVIDERS[self.provider].models[self.stage] is None:
             raise PydanticCustomError("model_missing", "This provider has no default model; name one.")
         return self
 
@@ -80,21 +84,42 @@ class Tts(TtsChoice):
     fallbacks: list[TtsChoice] = Field(default_factory=list, max_length=3)
 
 
-class Providers(BaseModel):
-    """One choice for each stage; null: the local engine, or the language model of the deployment."""
+class S2s(_Choice):
+    """A model that hears and speaks itself, with one of the vendor's voices."""
 
-    model_config = _STRICT
+    stage = "s2s"
+    provider: S2sName
+    voice: VoiceName = "marin"
+
+    @model_validator(mode="after")
+    def _has_a_transcription(self) -> Self:
+        if self.provider == "azure_openai" and not self.options.get("transcription_model"):
+            # There are no models at Azure but deployments, which have the customer's names.
+            raise PydanticCustomError(
+                "transcription_missing", "`options.transcription_model` has to name a deployment of yours."
+            )
+        return self
+
+
+class Providers(BaseModel):
+    """One choice for each stage; null: the local engine, or the language model of the deployment.
+
+    With `s2s` that model holds the conversation, and the other stages are what takes over when it fails.
+    """
+
+    model_config = ConfigDict(extra="forbid")
 
     stt: Stt | None = None
     llm: Llm | None = None
     tts: Tts | None = None
+    s2s: S2s | None = None
 
     def names(self) -> set[str]:
-        """Of all vendors that a call may turn to."""
-        return {choice.provider for choice in self._choices()}
+        """Of all vendors that a call may turn to; local engines are none."""
+        return {choice.provider for choice in self._choices()} - LOCAL_PROVIDERS.keys()
 
     def _choices(self) -> Iterator[_Choice]:
         for stage in STAGES:
             chosen: Any = getattr(self, stage)
             if chosen is not None:
-                yield from (chosen, *chosen.fallbacks)
+                yield from (chosen, *getattr(chosen, "fallbacks", ()))

@@ -1,5 +1,8 @@
 """Every query about agents and their versions. A version, once written, is never changed."""
 
+from collections.abc import Mapping
+from datetime import datetime
+
 from project_service.agents.schemas import Agent, AgentVersion
 from project_service.agents.settings import AgentSettings
 from project_service.fields import values
@@ -62,6 +65,40 @@ async def find(connection: Tx | Database, tenant: str, project_id: str, agent_id
         "SELECT * FROM live_agents WHERE tenant = $1 AND project_id = $2 AND id = $3", tenant, project_id, agent_id
     )
     return _agent(row) if row else None
+
+
+_CALLABLE = """
+SELECT a.id, a.tenant, a.project_id, a.phone_number, a.created_at, a.updated_at,
+    v.version, v.name, v.system_instruction, v.voice_id, v.settings
+FROM live_agents a JOIN agent_versions v ON v.tenant = a.tenant AND v.agent_id = a.id
+WHERE a.tenant = $1 AND a.project_id = $2 AND a.id = $3 AND NOT EXISTS (
+    SELECT FROM jsonb_array_elements_text(coalesce(v.settings -> 'requiredTests', '[]')) AS required (scenario)
+    WHERE NOT EXISTS (SELECT FROM agent_test_results r
+        WHERE r.tenant = $1 AND r.agent_id = v.agent_id AND r.version = v.version
+            AND r.scenario = required.scenario AND r.has_passed))
+ORDER BY v.version DESC LIMIT 1
+"""
+_KEEP_RESULTS = """
+INSERT INTO agent_test_results AS known (tenant, agent_id, version, scenario, has_passed, tested_at)
+SELECT $1, $2, $3, scenario, has_passed, $6 FROM unnest($4::text[], $5::boolean[]) AS new (scenario, has_passed)
+ON CONFLICT (tenant, agent_id, version, scenario) DO UPDATE
+    SET has_passed = excluded.has_passed, tested_at = excluded.tested_at WHERE known.tested_at <= excluded.tested_at
+"""
+
+
+async def find_callable(connection: Tx | Database, tenant: str, project_id: str, agent_id: str) -> Agent | None:
+    """The newest version that has passed the tests it requires."""
+    if not (is_id(project_id) and is_id(agent_id)):
+        return None
+    row = await connection.fetchrow(_CALLABLE, tenant, project_id, agent_id)
+    return _agent(row) if row else None
+
+
+async def keep_results(
+    tx: Tx, tenant: str, agent_id: str, version: int, *, passed: Mapping[str, bool], tested_at: datetime
+) -> None:
+    """Which scenarios a version has passed; of several results the latest counts."""
+    await tx.execute(_KEEP_RESULTS, tenant, agent_id, version, list(passed), list(passed.values()), tested_at)
 
 
 async def lock(tx: Tx, tenant: str, project_id: str, agent_id: str) -> Agent | None:

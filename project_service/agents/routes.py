@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from project_service.agents.errors import NoAgentsError
+from project_service.agents.errors import NoAgentsError, TestsNotPassedError
 from project_service.agents.schemas import (
     Agent,
     AgentCreated,
@@ -112,7 +112,13 @@ async def list_agent_versions(ctx: Context[None]) -> VersionList:
     auth="internal",
     body=PrepareCall,
     answer=PreparedCall,
-    errors=[ProjectNotFoundError, AgentNotFoundError, ActiveAgentNotSetError, ProviderKeyMissingError],
+    errors=[
+        ProjectNotFoundError,
+        AgentNotFoundError,
+        ActiveAgentNotSetError,
+        ProviderKeyMissingError,
+        TestsNotPassedError,
+    ],
 )
 async def prepare_call(ctx: Context[PrepareCall]) -> PreparedCall:
     """Project, agent and number to call from, for call_service."""
@@ -129,4 +135,4 @@ async def prepare_call(ctx: Context[PrepareCall]) -> PreparedCall:
 )
 async def answer_call(ctx: Context[CalledNumber]) -> CalledAgent:
     """Project and agent of a number that is called, for call_service."""
-    return await ctx.request.app[AGENTS].called(ctx.tenant, ctx.body.e164)
+    return await ctx.request.app[AGENTS].called(list(map(str, ctx.body.tenants)), ctx.body.e164)

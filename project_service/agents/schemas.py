@@ -1,6 +1,7 @@
 """Bodies of requests and answers about agents."""
 
 from typing import Annotated, Any, Self
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
 
@@ -156,12 +157,14 @@ class PrepareCall(BaseModel):
 
     project_id: Id
     agent_id: Id | None = None
+    is_test: bool = Field(False, description="The newest version, whether or not it has passed its tests.")
 
 
 class CalledNumber(BaseModel):
-    """The number that somebody calls."""
+    """The number that somebody calls, and the users whose it may be."""
 
     e164: E164
+    tenants: list[UUID] = Field(min_length=1, max_length=1_000)
 
 
 class CalledAgent(BaseModel):
@@ -169,6 +172,7 @@ class CalledAgent(BaseModel):
 
     model_config = CAMEL
 
+    tenant: str
     project_id: str
     agent: Agent | None
 

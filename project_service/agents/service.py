@@ -1,10 +1,11 @@
 """What users do with their agents, and what a call needs of them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from project_service.agents import events, repository
-from project_service.agents.errors import NoAgentsError
+from project_service.agents.errors import NoAgentsError, TestsNotPassedError
 from project_service.agents.schemas import (
     Agent,
     AgentVersion,
@@ -15,6 +16,8 @@ from project_service.agents.schemas import (
     UpdateAgent,
 )
 from project_service.agents.settings import AgentSettings
+from project_service.agents.tool_targets import check_numbers, check_urls
+from project_service.documents import repository as documents
 from project_service.errors import AgentNotFoundError, ProjectNotFoundError
 from project_service.phone_numbers import events as number_events
 from project_service.phone_numbers import repository as numbers
@@ -49,12 +52,15 @@ class Agents:
 
     db: Database
     cursors: Cursors
+    tool_allow_private: bool
 
     async def create(self, tenant: str, wanted: CreateAgent) -> Agent:
-        """Raises ProjectNotFoundError, PhoneNumberTakenError."""
+        """Raises ProjectNotFoundError, PhoneNumberTakenError, InvalidRequestError."""
         agent_id = new_id()
         content = {name: getattr(wanted, name) for name in _CONTENT}
         settings = AgentSettings.model_validate(_settings(wanted))
+        check_numbers(settings)
+        await check_urls(settings.tools, allow_private=self.tool_allow_private)
         async with self.db.transaction() as tx:
             await self._lock_project(tx, tenant, wanted.project_id)
             await repository.insert(tx, tenant, wanted.project_id, agent_id)
@@ -80,13 +86,15 @@ class Agents:
         return found
 
     async def update(self, tenant: str, change: UpdateAgent) -> Agent:
-        """Raises ProjectNotFoundError, AgentNotFoundError, PhoneNumberTakenError."""
+        """Raises ProjectNotFoundError, AgentNotFoundError, PhoneNumberTakenError, InvalidRequestError."""
+        await check_urls(change.tools, allow_private=self.tool_allow_private)
         async with self.db.transaction() as tx:
             await self._lock_project(tx, tenant, change.project_id)
             agent = await repository.lock(tx, tenant, change.project_id, change.agent_id)
             if agent is None:
                 raise AgentNotFoundError
             content = changed(agent, change)
+            check_numbers(content["settings"])
             await repository.add_version(tx, tenant, agent.id, agent.version + 1, **content)
             await repository.touch(tx, tenant, agent.id)
             if change.phone_number is not None:
@@ -104,6 +112,7 @@ class Agents:
             for number in await numbers.unassign_of_agent(tx, tenant, agent_id):
                 await number_events.publish(tx, number_events.UNASSIGNED, tenant, number)
             await repository.mark_deleted(tx, tenant, agent_id)
+            await documents.delete_all(tx, tenant, agent_id)
             await events.publish(tx, events.DELETED, tenant, agent)
 
     async def versions(self, tenant: str, agent_id: str, query: PageQuery) -> tuple[list[AgentVersion], str | None]:
@@ -121,6 +130,7 @@ class Agents:
 
         Raises:
             ProjectNotFoundError, AgentNotFoundError, ActiveAgentNotSetError
+            TestsNotPassedError: no version of the agent may be used.
             ProviderKeyMissingError: the call could not be spoken as the agent wants it.
         """
         project = await projects.find(self.db, tenant, wanted.project_id)
@@ -129,7 +139,10 @@ class Agents:
         agent_id = wanted.agent_id or project.active_agent
         if agent_id is None:
             raise ActiveAgentNotSetError
-        agent = await self.get(tenant, project.id, agent_id)
+        newest = await self.get(tenant, project.id, agent_id)
+        agent = newest if wanted.is_test else await repository.find_callable(self.db, tenant, project.id, agent_id)
+        if agent is None:
+            raise TestsNotPassedError
         await self._require_keys(tenant, agent)
         others = [] if agent.phone_number else await numbers.of_project(self.db, tenant, project.id)
         from_number = agent.phone_number or next((number.e164 for number in others), None)
@@ -141,13 +154,14 @@ class Agents:
             if missing := sorted(names - known):
                 raise ProviderKeyMissingError(missing)
 
-    async def called(self, tenant: str, e164: str) -> CalledAgent:
-        """Who answers this number. Raises PhoneNumberNotFoundError when it is none of the user's."""
-        number = await numbers.called(self.db, tenant, e164)
-        if number is None:
+    async def called(self, tenants: Sequence[str], e164: str) -> CalledAgent:
+        """Who answers this number. Raises PhoneNumberNotFoundError when it is none of these users'."""
+        found = await numbers.called(self.db, tenants, e164)
+        if found is None:
             raise PhoneNumberNotFoundError
-        agent = await repository.find(self.db, tenant, number.project_id, number.agent_id) if number.agent_id else None
-        return CalledAgent(project_id=number.project_id, agent=agent)
+        tenant, number = found
+        agent = number.agent_id and await repository.find_callable(self.db, tenant, number.project_id, number.agent_id)
+        return CalledAgent(tenant=tenant, project_id=number.project_id, agent=agent or None)
 
     @staticmethod
     async def _lock_project(tx: Tx, tenant: str, project_id: str, *, exclusively: bool = False) -> None:

@@ -6,9 +6,11 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 from pydantic.alias_generators import to_camel
 
 from project_service.agents.providers import Providers
+from project_service.agents.tools import MAX_TOOLS, Tool, check_together
 from shared.e164 import E164
 
 CAMEL = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True)
+TestName = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100)]
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=2000)]
 
 
@@ -96,3 +98,14 @@ class AgentSettings(BaseModel):
     analysis_questions: list[AnalysisQuestion] = Field(default_factory=list, max_length=50)
     transfer_numbers: list[E164] = Field(default_factory=list, max_length=20)
     providers: Providers = Providers()
+    tools: list[Tool] = Field(default_factory=list, max_length=MAX_TOOLS)
+    required_tests: list[TestName] = Field(
+        default_factory=list,
+        max_length=50,
+        description="Scenarios that a version must have passed (POST /agent/{agentId}/test) before calls run with it.",
+    )
+
+    @model_validator(mode="after")
+    def _has_tools_that_work(self) -> Self:
+        check_together(self.tools)
+        return self

@@ -1,5 +1,7 @@
 """Every query about phone numbers. A number belongs to one project of one user."""
 
+from collections.abc import Sequence
+
 from project_service.fields import values
 from project_service.phone_numbers.errors import PhoneNumberTakenError
 from project_service.phone_numbers.schemas import ListNumbersQuery, PhoneNumber
@@ -42,10 +44,10 @@ async def find(connection: Tx | Database, tenant: str, number_id: str) -> PhoneN
     return _number(row) if row else None
 
 
-async def called(db: Database, tenant: str, e164: str) -> PhoneNumber | None:
-    """The user's number that somebody calls."""
-    row = await db.fetchrow("SELECT * FROM phone_numbers WHERE tenant = $1 AND e164 = $2", tenant, e164)
-    return _number(row) if row else None
+async def called(db: Database, tenants: Sequence[str], e164: str) -> tuple[str, PhoneNumber] | None:
+    """The number that somebody calls, and which of these users has it."""
+    row = await db.fetchrow("SELECT * FROM phone_numbers WHERE tenant = ANY($1::uuid[]) AND e164 = $2", tenants, e164)
+    return (str(row["tenant"]), _number(row)) if row else None
 
 
 async def of_agent(db: Database, tenant: str, agent_id: str) -> list[PhoneNumber]:

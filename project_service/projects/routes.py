@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from project_service.agents.errors import TestsNotPassedError
 from project_service.errors import AgentNotFoundError, ProjectNotFoundError
 from project_service.projects.errors import (
     ActiveAgentNotSetError,
@@ -138,7 +139,7 @@ async def get_active_agent(ctx: Context[ProjectReference]) -> ActiveAgent:
     scope=Scope.PROJECTS_WRITE,
     body=SetActiveAgent,
     answer=ActiveAgentSet,
-    errors=[ProjectNotFoundError, AgentNotFoundError],
+    errors=[ProjectNotFoundError, AgentNotFoundError, TestsNotPassedError],
 )
 async def set_active_agent(ctx: Context[SetActiveAgent]) -> ActiveAgentSet:
     """Choose the agent that talks when a call names none."""

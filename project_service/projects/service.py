@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 from project_service.agents import events as agent_events
 from project_service.agents import repository as agents
+from project_service.agents.errors import TestsNotPassedError
+from project_service.documents import repository as documents
 from project_service.errors import AgentNotFoundError, ProjectNotFoundError
 from project_service.phone_numbers import events as number_events
 from project_service.phone_numbers import repository as numbers
@@ -13,6 +15,7 @@ from project_service.projects import events, repository
 from project_service.projects.errors import ActiveAgentNotSetError, AgentNotActiveError, ProjectNotEmptyError
 from project_service.projects.schemas import CreateProject, ListQuery, Project, UpdateProject
 from project_service.provider_keys import repository as provider_keys
+from project_service.tool_secrets import repository as tool_secrets
 from project_service.webhooks.service import Webhooks
 from shared.db import Database, Tx
 from shared.ids import new_id
@@ -67,6 +70,7 @@ class Projects:
             project = await self._require(tx, tenant, project_id)
             await repository.mark_deleted(tx, tenant, project_id)
             await provider_keys.delete_all(tx, tenant, project_id)
+            await tool_secrets.delete_all(tx, tenant, project_id)
             await events.publish(tx, events.DELETED, project.model_copy(update={"is_deleted": True}))
 
     async def add_webhook(self, tenant: str, project_id: str, url: str) -> str | None:
@@ -85,10 +89,12 @@ class Projects:
         return project.active_agent
 
     async def set_active_agent(self, tenant: str, project_id: str, agent_id: str) -> Project:
-        """Raises ProjectNotFoundError, AgentNotFoundError."""
+        """Raises ProjectNotFoundError, AgentNotFoundError, TestsNotPassedError."""
         async with self._changing(tenant, project_id) as tx:
             if await agents.find(tx, tenant, project_id, agent_id) is None:
                 raise AgentNotFoundError
+            if await agents.find_callable(tx, tenant, project_id, agent_id) is None:
+                raise TestsNotPassedError
             await repository.set_active_agent(tx, tenant, project_id, agent_id)
             return await self._published(tx, events.UPDATED, tenant, project_id)
 
@@ -114,6 +120,7 @@ class Projects:
             await number_events.publish(tx, number_events.RELEASED, tenant, number)
         for agent in await agents.of_project(tx, tenant, project_id):
             await agents.mark_deleted(tx, tenant, agent.id)
+            await documents.delete_all(tx, tenant, agent.id)
             await agent_events.publish(tx, agent_events.DELETED, tenant, agent)
 
     @staticmethod

@@ -1,6 +1,6 @@
 """What can go wrong with a voice."""
 
-from shared.errors import NotFoundError, UnavailableError
+from shared.errors import BadGatewayError, NotFoundError, UnavailableError
 
 
 class VoiceNotFoundError(NotFoundError):
@@ -14,3 +14,9 @@ class PreviewUnavailableError(UnavailableError):
 
     code = "preview_unavailable"
     retry_after_seconds = 30
+
+
+class VendorVoicesUnavailableError(BadGatewayError):
+    """The vendor did not list its voices; POST /project/{projectId}/provider-keys/{provider}/test tells more."""
+
+    code = "vendor_voices_unavailable"

@@ -2,20 +2,36 @@
 
 from aiohttp import web
 
-from project_service.voices.errors import PreviewUnavailableError, VoiceNotFoundError
-from project_service.voices.schemas import VoiceAnswer, VoiceList
+from project_service.errors import ProjectNotFoundError
+from project_service.provider_keys.errors import ProviderKeyNotFoundError
+from project_service.voices.errors import PreviewUnavailableError, VendorVoicesUnavailableError, VoiceNotFoundError
+from project_service.voices.schemas import VoiceAnswer, VoiceList, VoicesQuery
 from project_service.voices.service import Voices
-from shared.endpoints import Context, Router
+from project_service.voices.vendors import VendorVoices
+from shared.endpoints import Context, Router, unprocessable
 from shared.scopes import Scope
 
 router = Router("Voices")
 VOICES = web.AppKey("voices", Voices)
+VENDOR_VOICES = web.AppKey("vendor_voices", VendorVoices)
 
 
-@router.add("GET", "/voices", scope=Scope.PROJECTS_READ, answer=VoiceList)
+@router.add(
+    "GET",
+    "/voices",
+    scope=Scope.PROJECTS_READ,
+    query=VoicesQuery,
+    answer=VoiceList,
+    errors=[ProjectNotFoundError, ProviderKeyNotFoundError, VendorVoicesUnavailableError],
+    invalid=unprocessable,
+)
 async def list_voices(ctx: Context[None]) -> VoiceList:
     """The voices that agents can speak with."""
-    return VoiceList(voices=ctx.request.app[VOICES].all())
+    query = ctx.query(VoicesQuery, unprocessable)
+    if query.provider == "hibari":
+        return VoiceList(voices=ctx.request.app[VOICES].all())
+    project = str(query.project_id) if query.project_id else None
+    return VoiceList(voices=await ctx.request.app[VENDOR_VOICES].of(ctx.tenant, project, query.provider))
 
 
 @router.add("GET", "/voices/{voice_id}", scope=Scope.PROJECTS_READ, answer=VoiceAnswer, errors=[VoiceNotFoundError])

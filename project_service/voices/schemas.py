@@ -1,8 +1,9 @@
 """Bodies of answers about voices."""
 
-from typing import Any
+from typing import Any, Literal, Self
+from uuid import UUID
 
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from project_service.fields import success
 from project_service.voices.catalogue import Labels
@@ -24,13 +25,28 @@ _EXAMPLE: dict[str, Any] = {
 }
 
 
+class VoicesQuery(BaseModel):
+    """Whose voices: those of the local engine, or of a vendor, with the key that the project has for it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    provider: Literal["hibari", "cartesia", "deepgram", "elevenlabs", "openai"] = "hibari"
+    project_id: UUID | None = Field(None, alias="projectId")
+
+    @model_validator(mode="after")
+    def _has_a_key(self) -> Self:
+        if self.project_id is None and self.provider in {"cartesia", "deepgram", "elevenlabs"}:
+            raise ValueError("`projectId` is needed: this vendor lists its voices for a key only")
+        return self
+
+
 class Voice(BaseModel):
-    """A voice. `preview_url` plays without credentials."""
+    """A voice. `preview_url` plays without credentials; a vendor may have none, and leave labels empty."""
 
     name: str
     labels: Labels
     voice_id: str
-    preview_url: str
+    preview_url: str | None
     provider: str
     language: str
 

@@ -18,12 +18,12 @@ from project_service.webhooks import gauges, queue
 from project_service.webhooks.events import publish_disabled
 from project_service.webhooks.queue import Claimed
 from project_service.webhooks.schedule import Outcome, Verdict, decide, parse_retry_after
-from project_service.webhooks.secrets import signed_headers
 from shared.clock import Clock
 from shared.db import Database, DatabaseUnavailableError, Tx
 from shared.http_client import DeliveryFailedError, GuardedClient, InvalidUrlError
 from shared.measuring import measure_forever
 from shared.secret_box import SecretBox
+from shared.signatures import signed_headers
 
 log = structlog.get_logger(__name__)
 

@@ -11,20 +11,26 @@ import tempfile
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import orjson
 from rich.console import Console
 
 from deploy.local.system import StartError
 from tests.bench.api import gateway, make_call
+from tests.bench.bench_batches import batches
 from tests.bench.bench_gateway import peers
+from tests.bench.bench_pipecat import pipecat
+from tests.bench.bench_rtp import rtp
+from tests.bench.bench_sip import sip
 from tests.bench.calls import concurrency, null, voice
+from tests.bench.conversation import conversation
 from tests.bench.events import events
 from tests.bench.rig import Rig, running
 from tests.bench.sections import Section, machine
 from tests.bench.webhooks import webhooks
 
-Benchmark = Callable[[Rig], Awaitable[list[Section]]]
+Benchmark = Callable[[Any], Awaitable[list[Section]]]
 BENCHMARKS: Mapping[str, tuple[Benchmark, int]] = {
     "gateway": (gateway, 90),
     "peers": (peers, 240),
@@ -34,8 +40,15 @@ BENCHMARKS: Mapping[str, tuple[Benchmark, int]] = {
     "null": (null, 270),
     "events": (events, 240),
     "webhooks": (webhooks, 180),
+    "conversation": (conversation, 600),
+    "batches": (batches, 240),
+    "sip": (sip, 180),
+    "rtp": (rtp, 360),
+    "pipecat": (pipecat, 1800),
 }
 """Each with the seconds after which it is given up; what it takes on two free cores is in its docstring."""
+ALONE = frozenset({"batches", "peers", "pipecat", "sip", "rtp"})
+"""These need no stack and come first, without one beside them."""
 
 
 async def run(names: Sequence[str], console: Console) -> list[Section]:
@@ -44,18 +57,27 @@ async def run(names: Sequence[str], console: Console) -> list[Section]:
     assert this is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     found: list[Section] = []
-    with tempfile.TemporaryDirectory(prefix="talkstack-bench-") as var:
-        console.print("starting a stack of its own ...")
-        async with running(Path(var)) as rig:
-            for name in names:
-                benchmark, limit_seconds = BENCHMARKS[name]
-                console.print(f"{name}: {benchmark.__doc__}\n")
-                async with asyncio.timeout(limit_seconds):
-                    sections = await benchmark(rig)
-                for section in sections:
-                    console.print(section.table(), "")
-                found += sections
+    for name in names:
+        if name in ALONE:
+            found += await _measure(name, None, console)
+    if not set(names) <= ALONE:
+        with tempfile.TemporaryDirectory(prefix="talkstack-bench-") as var:
+            console.print("starting a stack of its own ...")
+            async with running(Path(var)) as rig:
+                for name in names:
+                    if name not in ALONE:
+                        found += await _measure(name, rig, console)
     return found
+
+
+async def _measure(name: str, rig: Rig | None, console: Console) -> list[Section]:
+    benchmark, limit_seconds = BENCHMARKS[name]
+    console.print(f"{name}: {benchmark.__doc__}\n")
+    async with asyncio.timeout(limit_seconds):
+        sections = await benchmark(rig)
+    for section in sections:
+        console.print(section.table(), "")
+    return sections
 
 
 def main() -> None:

@@ -7,16 +7,9 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
-from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer
 
-from call_service.app import build_app as build_calls_app
-from call_service.carriers.port import Cause, DialRequest
-from call_service.settings import CallApiSettings
-from call_service.voice.memory_leg import MemoryLeg
 from project_service import app as project_app
 from project_service.__main__ import MIGRATIONS as PROJECT_MIGRATIONS
 from project_service.webhooks.deliverer import Deliverer
@@ -29,20 +22,15 @@ from shared.events import Event
 from shared.http_client import GuardedClient
 from shared.ids import new_id
 from shared.inbox import Consumer
-from shared.memory_bus import InMemoryBus
 from shared.migrations import migrate
 from shared.outbox import Relay
 from shared.secret_box import SecretBox
 from shared.testing.events import make_event
-from tests.support.batches import csv_of, upload
-from tests.support.calls import SECRET, Customer, FakeProjects
 from tests.support.crashes import die_everywhere
 from tests.support.history import Accepted, Delivered, Entry, Happened, violations
-from tests.support.recorder import Recorder
 from tests.support.sinks import KEY, Sink, project_with_hook, settings_of
-from tests.support.workers import LEASE, Switchboard, new_worker, sweeper
 
-pytestmark = [pytest.mark.timeout(60), pytest.mark.parametrize("fault", ["killed", "cancelled"])]
+pytestmark = [pytest.mark.timeout(120), pytest.mark.parametrize("fault", ["killed", "cancelled"])]
 LIFE = {"call.queued": "queued", "call.ended": "busy", "call.completed": "busy"}
 
 
@@ -212,69 +200,3 @@ async def test_webhook_scheduler(database_url: str, fault: str) -> None:
     assert violations([*history, *happened(events)], with_webhooks=True) == []
     assert {tuple(numbers) for numbers in arrived.values()} == {(1, 2, 3)}
     assert {row["status"] for row in rows} == {"delivered"}
-
-
-class BusyPhones(Switchboard):
-    """Everybody is on the phone; the carrier's answer takes a moment longer than its dialling."""
-
-    async def place(self, request: DialRequest) -> MemoryLeg:
-        await asyncio.sleep(0)
-        leg = await super().place(request)
-        await asyncio.sleep(0)
-        leg.end(Cause.BUSY)
-        return leg
-
-
-async def test_claimer(db: Database, calls_url: str, tmp_path: Path, fault: str) -> None:
-    """From the claim of one call and of one contact of a batch to the completion of both."""
-    projects, carrier = FakeProjects(), BusyPhones()
-    recorder, uploaded = Recorder(db, projects.tenant, projects.project_id), 0
-
-    async def prepare() -> None:
-        nonlocal uploaded
-        uploaded += 1
-        await recorder.make()
-        await upload(Customer(client, projects.tenant), projects, csv_of(1, uploaded))
-
-    async def work(own: Database) -> None:
-        worker = await new_worker(own, carrier, tmp_path, lease=LEASE, max_calls=4)
-        await worker.run(heartbeat_seconds=10)
-
-    async def recover() -> None:
-        await db.execute("UPDATE calls SET lease_until = now() - interval '1 s' WHERE lease_until IS NOT NULL")
-        await asyncio.gather(*(sweeper(db, tmp_path).sweep_once() for _ in range(2)))
-
-    async def is_done() -> bool:
-        return not await db.fetchval(
-            """SELECT EXISTS (SELECT FROM calls WHERE completed_at IS NULL)
-                   OR EXISTS (SELECT FROM batch_contacts WHERE state IN ('pending', 'dialing'))"""
-        )
-
-    async with TestServer(projects.app()) as server:
-        projects.url = str(server.make_url("/"))
-        settings = CallApiSettings(
-            database_url=calls_url,
-            internal_token_secret=SECRET,
-            encryption_key=SECRET,
-            project_url=projects.url,
-            recordings_dir=tmp_path,
-            sweep_seconds=600,
-        )
-        client: TestClient[web.Request, web.Application] = TestClient(
-            TestServer(build_calls_app(settings, InMemoryBus()))
-        )
-        async with client:
-            deaths = await die_everywhere(
-                pool(calls_url), fault, prepare=prepare, work=work, recover=recover, is_done=is_done
-            )
-    assert deaths > 40
-    calls = await db.fetch("SELECT id, batch_id, to_number, status, reason FROM calls")
-    assert len([call for call in calls if call["batch_id"]]) == uploaded, "each contact has one call"
-    assert {call["reason"] for call in calls} == {"callee_busy", "outcome_unknown", "worker_lost"}
-    recorder.history += [Accepted(str(call["id"])) for call in calls]
-    recorder.dialled(*carrier.dialled)
-    batches = {str(call["batch_id"]) for call in calls}
-    assert [found for found in await recorder.outcome() if found.split(":")[0] not in batches] == []
-    assert {str(call["id"]) for call in calls if call["reason"] == "callee_busy"} <= set(carrier.dialled)
-    assert len(carrier.numbers) - carrier.numbers.count("+12025550100") == len(set(carrier.numbers)) - 1
-    assert await db.fetchval("SELECT count(*) FROM batches WHERE active <> 0 OR status <> 'completed'") == 0

@@ -38,7 +38,7 @@ class HangingSink(Sink):
 
 
 class ResettingSink(Sink):
-    cause = "connection_reset"
+    cause = "disconnected"
 
     async def take(self, request: web.Request) -> web.StreamResponse:
         await super().take(request)

@@ -1,4 +1,4 @@
-"""baresip: a softphone that plays what it hears back to the caller, driven over its control socket."""
+"""baresip: a softphone driven over its control socket."""
 
 import asyncio
 import contextlib
@@ -47,14 +47,25 @@ class Baresip:
 
 @asynccontextmanager
 async def baresip(
-    folder: Path, user: str, transport: str, encryption: str = "", answers: bool = True
+    folder: Path,
+    user: str,
+    transport: str,
+    encryption: str = "",
+    answers: bool = True,
+    says: Path | None = None,
 ) -> AsyncIterator[Baresip]:
-    """A softphone for `user`; `encryption` is baresip's `mediaenc`."""
-    write_certificates(folder)
+    """A softphone for `user`; `encryption` is baresip's `mediaenc`.
+
+    It plays back what it hears, or `says` a file (WAV, 8 kHz, mono), from the start of each call on. Certificates
+    that are in `folder` already are used.
+    """
+    if not (folder / "server.pem").exists():
+        write_certificates(folder)
     (folder / "both.pem").write_text((folder / "server.key").read_text() + (folder / "server.pem").read_text())
     port, control, media = free_port(), free_port(), free_media_port()
     gaps = {"address": LOOPBACK, "udp": str(port), "control": str(control), "folder": str(folder)}
     gaps |= {"transport": transport, "media": f"{media}-{media + 40}"}
+    gaps["source"] = f"aufile,{says}" if says else "aubridge,nil"
     text = TEMPLATE.read_text()
     for gap, word in gaps.items():
         text = text.replace(f"{{{{{gap}}}}}", word)

@@ -11,11 +11,13 @@ import aiohttp
 import openpyxl
 import orjson
 
-from call_service.batches.dialing import BatchDialer, Claimed
+from call_service.batches.dialing import BatchDialer
+from call_service.calls.claiming import Claimed
 from call_service.calls.domain import Outcome, Status
+from call_service.capacity.domain import Limits
 from call_service.dialer.journal import Journal
 from shared.db import Database
-from tests.support.calls import Customer, FakeProjects
+from tests.support.calls import LIMITS, Customer, FakeProjects
 
 LEASE = timedelta(seconds=30)
 PUBLIC = "http://127.0.0.1:8080"
@@ -62,8 +64,8 @@ async def upload(
     return batch
 
 
-def dialer(db: Database, owner: str = "worker", price: str = "0") -> BatchDialer:
-    return BatchDialer(db, owner, LEASE, Decimal(price), PUBLIC)
+def dialer(db: Database, owner: str = "worker", price: str = "0", limits: Limits = LIMITS) -> BatchDialer:
+    return BatchDialer(db, owner, LEASE, Decimal(price), PUBLIC, limits)
 
 
 async def start(db: Database, claimed: Claimed) -> tuple[Journal, Outcome | None]:

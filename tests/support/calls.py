@@ -1,6 +1,7 @@
 """What tests of call_service share: one user, her requests, and the project service that knows her agents."""
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -8,13 +9,19 @@ import aiohttp
 from aiohttp import web
 from aiohttp.test_utils import TestClient
 
+from call_service.calls.claiming import CallClaimer
+from call_service.calls.domain import Call
 from call_service.calls.errors import ProviderKeyMissingError
+from call_service.capacity.domain import Limits
 from shared.clock import SystemClock
+from shared.db import Database
 from shared.envelope import error_response
 from shared.errors import NotFoundError
 from shared.ids import new_id
 from shared.tokens import HEADER, InternalTokens, Principal
 
+# Larger than any test that does not give its own comes near.
+LIMITS = Limits(calls_per_second=1000, max_calls=10_000)
 SECRET = "integration-test-secret-0123456789abcdef"
 MIGRATIONS = Path(__file__).parents[2] / "call_service" / "migrations"
 
@@ -37,6 +44,11 @@ def agent(**changes: Any) -> dict[str, Any]:
         "analysisQuestions": [],
         **changes,
     }
+
+
+async def claim(db: Database, owner: str, lease: timedelta, limit: int) -> list[Call]:
+    """Queued calls, as a worker takes them."""
+    return [call for call, _delay_seconds in await CallClaimer(db, owner, lease, LIMITS).claim(limit)]
 
 
 @dataclass
@@ -77,12 +89,13 @@ class FakeProjects:
         )
 
     async def _answer(self, request: web.Request) -> web.Response:
-        number = (await request.json())["e164"]
-        if (error := self._refuse(request, self.project_id)) is not None:
-            return error
-        if number not in self.numbers:
+        body = await request.json()
+        number = body["e164"]
+        if self.is_down:
+            return web.Response(status=503, text="{}")
+        if number not in self.numbers or self.tenant not in body["tenants"]:
             return self._not_found("phone_number_not_found")
-        return web.json_response({"projectId": self.project_id, "agent": self.numbers[number]})
+        return web.json_response({"tenant": self.tenant, "projectId": self.project_id, "agent": self.numbers[number]})
 
     async def _project(self, request: web.Request) -> web.Response:
         return self._refuse(request, request.match_info["id"]) or web.json_response({"id": self.project_id})
@@ -111,9 +124,11 @@ class Customer:
     def __init__(self, client: "TestClient[web.Request, web.Application]", tenant: str) -> None:
         self._client = client
         self.tenant = tenant
-        self._headers = {
-            HEADER: InternalTokens(SECRET, "gateway", SystemClock().now).sign(Principal(tenant, "token", None, ("*",)))
-        }
+        self._tokens = InternalTokens(SECRET, "gateway", SystemClock().now)
+
+    @property
+    def _headers(self) -> dict[str, str]:
+        return {HEADER: self._tokens.sign(Principal(self.tenant, "token", None, ("*",)))}
 
     async def ask(self, method: str, path: str, json: Any = None, **options: Any) -> tuple[int, Any]:
         async with self.open(method, path, json=json, **options) as response:

@@ -34,6 +34,7 @@ async def running(*behaviours: Behaviour) -> AsyncIterator[FakeEndpoint]:
     endpoint = FakeEndpoint(*behaviours)
     app = web.Application()
     app.router.add_post("/v1/chat/completions", endpoint._handle)
+    app.router.add_post("/v1/messages", endpoint._handle)  # Anthropic's
     runner = web.AppRunner(app, shutdown_timeout=0.1)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -15,6 +15,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from call_service.carriers.g711 import encode
+from tests.support.fake_realtime import RealtimeSession, Reply
 
 KEY = "vendor-key-that-is-very-secret-1f3a"
 HZ = 8000
@@ -26,6 +27,39 @@ REFUSED: dict[str, Any] = {
     "cartesia": {"error": "unauthorized"},
     "anthropic": {"type": "error", "error": {"type": "authentication_error", "message": f"invalid x-api-key {KEY}"}},
     "openai": {"error": {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key", "param": None}},
+}
+
+
+VOICES: dict[str, Any] = {
+    "elevenlabs": {
+        "voices": [
+            {
+                "voice_id": "JBFqnCBsd6RMkjVDRZzb",
+                "name": "George",
+                "category": "premade",
+                "labels": {"accent": "british", "descriptive": "mature", "gender": "male", "use_case": "narration"},
+                "preview_url": "https://storage.example/george.mp3",
+            }
+        ]
+    },
+    "cartesia": {
+        "data": [
+            {"id": "694f9389-aac1", "name": "Sarah", "description": "Soothing", "language": "en", "gender": "feminine"}
+        ],
+        "has_more": False,
+    },
+    "deepgram": {
+        "stt": [{"name": "general", "canonical_name": "nova-3-general", "languages": ["en"]}],
+        "tts": [
+            {
+                "name": "angus",
+                "canonical_name": "aura-angus-en",
+                "languages": ["en", "en-IE"],
+                "metadata": {"accent": "Irish", "sample": "https://static.example/angus.wav"},
+            },
+            {"name": "bare", "canonical_name": "aura-bare-en"},
+        ],
+    },
 }
 
 
@@ -54,11 +88,16 @@ class FakeVendors:
     """What is understood of each utterance that is not silence."""
     reply: list[bytes] = field(default_factory=list)
     """Pieces of the language model's stream."""
+    completion: dict[str, Any] = field(default_factory=dict)
+    """What it answers without a stream."""
     requests: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     headers: list[dict[str, str]] = field(default_factory=list)
     messages: list[str] = field(default_factory=list)
     open_sockets: int = 0
     url: str = ""
+    spoken: list[Reply] = field(default_factory=list)
+    """What the model that hears and speaks itself answers with."""
+    sessions: list[RealtimeSession] = field(default_factory=list)
 
     @property
     def base_urls(self) -> dict[str, str]:
@@ -146,6 +185,8 @@ class FakeVendors:
         self._note(request, orjson.loads(await request.read()))
         if refusal := await self._refusal(request):
             return refusal
+        if self.completion:
+            return web.json_response(self.completion)
         return await self._stream(request, "text/event-stream", self.reply)
 
     async def check(self, request: web.Request) -> web.StreamResponse:
@@ -156,6 +197,19 @@ class FakeVendors:
         if KEY not in "".join(request.headers.values()):
             return web.json_response(REFUSED.get(request.path.split("/")[1], {}), status=401)
         return web.json_response({"data": []})
+
+    async def check_or_voices(self, request: web.Request) -> web.StreamResponse:
+        """Cartesia's keys are tried with its list of voices."""
+        return await (self.check if request.query["limit"] == "1" else self.voices)(request)
+
+    async def voices(self, request: web.Request) -> web.StreamResponse:
+        """Lists of voices, after https://elevenlabs.io/docs/api-reference/voices and its like of the others."""
+        self._note(request, None)
+        if refusal := await self._refusal(request):
+            return refusal
+        if self.fault is Fault.GARBAGE:
+            return web.Response(text="<html>It works!</html>")
+        return web.json_response(VOICES[request.path.split("/")[1]])
 
     # ---- WebSockets ----------------------------------------------------------------------------------------------
 
@@ -172,6 +226,23 @@ class FakeVendors:
         if self.fault in {Fault.DROP, Fault.BUSY} and (refusal := await self._refusal(request)):
             return refusal
         return await self._listen(request, _AssemblyAi())
+
+    async def realtime(self, request: web.Request) -> web.StreamResponse:
+        """https://developers.openai.com/api/reference/resources/realtime."""
+        self._note(request, None)
+        if self.fault in {Fault.DROP, Fault.EXPIRED} and (refusal := await self._refusal(request)):
+            return refusal
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        assert request.transport
+        session = RealtimeSession(socket, self.spoken, self.texts, lambda: self.fault, request.transport.abort)
+        self.sessions.append(session)
+        self.open_sockets += 1
+        try:
+            await session.run()
+        finally:
+            self.open_sockets -= 1
+        return socket
 
     async def _listen(self, request: web.Request, protocol: "_Deepgram | _AssemblyAi") -> web.StreamResponse:
         socket = web.WebSocketResponse()
@@ -322,13 +393,16 @@ async def fake_vendors(**state: Any) -> AsyncIterator[FakeVendors]:
     }
     gets: dict[str, Handler] = {
         "/deepgram/listen": vendors.deepgram,
+        "/openai/realtime": vendors.realtime,
         "/assemblyai/ws": vendors.assemblyai,
         "/openai/models": vendors.check,
         "/anthropic/models": vendors.check,
         "/deepgram/auth/token": vendors.check,
         "/assemblyai/token": vendors.check,
         "/elevenlabs/user": vendors.check,
-        "/cartesia/voices": vendors.check,
+        "/cartesia/voices": vendors.check_or_voices,
+        "/elevenlabs/voices": vendors.voices,
+        "/deepgram/models": vendors.voices,
     }
     app = web.Application()
     app.add_routes([web.post(path, handler) for path, handler in posts.items()])

@@ -1,6 +1,7 @@
 """SIP peers that nobody of ours wrote, as child processes on loopback, and a network between them that misbehaves."""
 
 import asyncio
+import contextlib
 import os
 import re
 import shutil
@@ -96,7 +97,9 @@ async def running(arguments: list[str], log: Path, cwd: Path | None = None) -> A
         yield Peer(process, log)
     finally:
         if process.returncode is None:
-            os.killpg(process.pid, signal.SIGTERM)
+            # It may be gone already, and asyncio not have heard of it yet.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGTERM)
             try:
                 async with asyncio.timeout(5):
                     await process.wait()

@@ -176,7 +176,7 @@ class Party:
     def receive(self, request: Request, flow: Flow) -> None:
         transaction = self.agent.transactions.serve(request, flow)
         if isinstance(transaction, InviteServer):
-            self.invites.append(IncomingCall(self.agent, transaction, "trunk", self.make_leg, lambda _call: None))
+            self.invites.append(IncomingCall(self.agent, transaction, ("trunk",), self.make_leg, lambda _call: None))
         elif transaction:
             transaction.respond(respond(request, 200, tag="options"))
 

@@ -1,7 +1,7 @@
 """A worker of this process on a carrier that does what the test says and counts its dials."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import timedelta
 from decimal import Decimal
@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from call_service.batches.dialing import BatchDialer
+from call_service.batches.pre_dial import PURPOSE, PreDial
 from call_service.calls import repository
+from call_service.calls.claiming import CallClaimer, Claimer
 from call_service.calls.domain import Call
 from call_service.calls.sweeper import Sweeper
 from call_service.calls.wrap_up import Analyzer, WrapUp
@@ -18,16 +20,19 @@ from call_service.carriers.ticker import Ticker
 from call_service.dialer.runner import Tools
 from call_service.dialer.worker import Worker
 from call_service.recordings import RecordingStore
-from call_service.vendors.building import Sessions
 from call_service.vendors.equipment import Vendors
 from call_service.vendors.keys import KeyRing
+from call_service.vendors.models import Sessions
 from call_service.voice.brain import build_brain
 from call_service.voice.engines.bundle import load_engines
 from call_service.voice.memory_leg import MemoryLeg
 from shared.background import running
+from shared.clock import SystemClock
 from shared.db import Database
+from shared.http_client import Answer, DeliveryFailedError
 from shared.ids import new_id
-from tests.support.calls import agent
+from shared.secret_box import SecretBox
+from tests.support.calls import LIMITS, SECRET, agent
 
 LEASE = timedelta(seconds=30)
 PUBLIC = "http://127.0.0.1"
@@ -76,6 +81,13 @@ class NoKeys:
         return {}
 
 
+class NoServers:
+    """Nobody has to be asked before a dial."""
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
+        raise DeliveryFailedError("connect")
+
+
 async def tools(db: Database, carrier: Any, recordings: Path, lease: timedelta = LEASE) -> Tools:
     store = RecordingStore(recordings)
     return Tools(
@@ -89,14 +101,20 @@ async def tools(db: Database, carrier: Any, recordings: Path, lease: timedelta =
         price_per_minute=Decimal(0),
         currency="USD",
         vendors=Vendors(KeyRing(NoKeys()), Sessions(allow_private=True), {}),
+        pre_dial=PreDial(db, NoServers(), SecretBox(SECRET, PURPOSE), SystemClock()),
     )
+
+
+def claimers(db: Database, owner: str, lease: timedelta = LEASE) -> list[Claimer]:
+    """Single calls, then batches."""
+    batches = BatchDialer(db, owner, lease, Decimal(0), PUBLIC, LIMITS)
+    return [CallClaimer(db, owner, lease, LIMITS), batches]
 
 
 async def new_worker(db: Database, carrier: Any, recordings: Path, *, lease: timedelta, max_calls: int) -> Worker:
     owner = f"worker {new_id()}"
     with_carrier = await tools(db, carrier, recordings, lease)
-    batches = BatchDialer(db, owner, lease, with_carrier.price_per_minute, PUBLIC)
-    return Worker(db, with_carrier, batches, owner=owner, max_calls=max_calls)
+    return Worker(db, with_carrier, claimers(db, owner, lease), owner=owner, max_calls=max_calls)
 
 
 @asynccontextmanager

@@ -7,9 +7,9 @@ it in, so arrival times between ticks do not matter.
 
 from collections import deque
 
+from call_service.carriers.concealment import SHORTEN_NEEDS, SHORTEST_PERIOD, Concealer, shorten
 from call_service.carriers.g711 import SAMPLE_BYTES
 from call_service.carriers.port import FRAME_SAMPLES, SILENCE_FRAME
-from call_service.carriers.rtp.concealment import SHORTEN_NEEDS, SHORTEST_PERIOD, Concealer, shorten
 from call_service.carriers.rtp.packet import TIMESTAMP_MODULUS, timestamp_distance
 
 START_DELAY = 320

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from call_service.carriers.simulated.script import Conversation, Script
+from call_service.carriers.scripts import Conversation, Script
 
 BUILT_IN = Path(__file__).parent / "numbers"
 MAX_FILE_BYTES = 256 * 1024

@@ -1,14 +1,14 @@
 """The person or machine at the other end: performs a script, then converses."""
 
-import re
 from collections.abc import Callable
 
 import structlog
 
 from call_service.carriers.port import FRAME_MS
+from call_service.carriers.scripts import Conversation, Script, Turn, matches
 from call_service.carriers.simulated.handset import Handset
+from call_service.carriers.simulated.line import Line
 from call_service.carriers.simulated.replies import Dialogue
-from call_service.carriers.simulated.script import Conversation, Script, Turn
 from call_service.carriers.simulated.sound import Noise, tone
 from call_service.carriers.simulated.speaker import Speaker
 from call_service.voice.ports import EngineError, Recognizer
@@ -19,6 +19,7 @@ BEEP_HZ = 1_000
 DIGIT_MS = 200
 # Sentences of synthesised speech lie up to 700 ms apart: an answer after every pause would interrupt the agent.
 MORE_TO_COME_MS = 800
+MS_PER_WORD = 350  # of synthesised speech, pauses included
 FAREWELL_MS = 5_000
 PARTING_MS = 800
 
@@ -40,7 +41,8 @@ class Callee:
         noise: Noise,
         press: Callable[[str], None],
     ) -> None:
-        self.handset = Handset()
+        self.handset = Handset(Line(noise.random))
+        self.said: list[tuple[str, int]] = []  # and when it was over
         self._script = script
         self._conversation = conversation
         self._speaker = speaker
@@ -74,18 +76,28 @@ class Callee:
         elif turn.interrupt_after_ms is not None:
             after_ms = max(turn.interrupt_after_ms, FRAME_MS)
             await self._until_agent(lambda: ear.agent_speaking_ms >= after_ms)
+        elif turn.interrupt_after_words is not None:
+            spoken_ms = turn.interrupt_after_words * MS_PER_WORD
+            await self._until_agent(lambda: ear.agent_speaking_ms >= spoken_ms)
         await self.handset.wait(turn.after_ms)
 
     async def _perform(self, turn: Turn, line: bytes) -> None:
         if turn.noise_db is not None:
-            self.handset.noise = self._noise.frames(turn.noise_db)
-        await self.handset.play(line)
+            self.handset.line.noise = self._noise.frames(turn.noise_db)
+        if turn.packet_loss_percent is not None:
+            self.handset.line.packet_loss_percent = turn.packet_loss_percent
+        await self._say(turn.say, line)
         for digit in turn.dtmf or "":
             self._press(digit)
             await self.handset.wait(DIGIT_MS)
         await self.handset.play(tone(BEEP_HZ, turn.beep_ms))
         await self.handset.record(turn.record_ms)
         await self.handset.wait(turn.silence_ms)
+
+    async def _say(self, text: str | None, line: bytes) -> None:
+        await self.handset.play(line)
+        if text:
+            self.said.append((text, self.handset.now_ms))
 
     async def _go_on(self) -> None:
         if self._conversation is None:
@@ -95,7 +107,7 @@ class Callee:
         dialogue = Dialogue(self._conversation, said[-1] if said else "")
         while True:
             reply = dialogue.answer(await self._listen())
-            await self.handset.play(await self._speaker.speak(reply.say))
+            await self._say(reply.say, await self._speaker.speak(reply.say))
             if reply.hang_up:
                 return await self._part(FAREWELL_MS if reply.say else 0)
 
@@ -112,7 +124,7 @@ class Callee:
         while True:
             # Recognition costs more than all the rest of a call: not where any words will do.
             heard = await self._listen(understands=bool(pattern))
-            if heard is None or re.search(pattern, heard, re.IGNORECASE):
+            if heard is None or matches(pattern, heard):
                 return
 
     async def _listen(self, *, understands: bool = True) -> str | None:

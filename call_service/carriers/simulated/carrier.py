@@ -7,6 +7,7 @@ from functools import partial
 from random import Random
 
 from call_service.carriers.port import CarrierRejectedError, DialRequest, IncomingCall, LegEvent
+from call_service.carriers.scripts import Script
 from call_service.carriers.simulated.book import ScriptBook
 from call_service.carriers.simulated.callee import Callee
 from call_service.carriers.simulated.leg import SimulatedLeg
@@ -55,6 +56,10 @@ class SimulatedCarrier:
             raise CarrierRejectedError(
                 "carrier_rejected", detail=f"The simulated carrier reaches only its own numbers: {known}."
             )
+        return self.connect(script, request)
+
+    def connect(self, script: Script, request: DialRequest) -> SimulatedLeg:
+        """Dial a callee who need not be in the book."""
         callee = partial(
             Callee,
             script,

@@ -1,35 +1,35 @@
 """What a callee holds in its hand: an ear, a mouth, and time that passes with the leg's ticks."""
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
-from call_service.carriers import g711
 from call_service.carriers.playout import PlayQueue
 from call_service.carriers.port import FRAME_MS
 from call_service.carriers.simulated.ear import Ear
+from call_service.carriers.simulated.line import Line
 
 
 class Handset:
     """Moved on by `exchange`; everything that waits, waits for ticks and not for a clock of its own."""
 
-    def __init__(self) -> None:
+    def __init__(self, line: Line) -> None:
         self.ear = Ear()
+        self.line = line
         self.recorded = bytearray()
-        self.noise: Iterator[bytes] | None = None
         self._mouth = PlayQueue()
-        self._now_ms = 0
+        self.now_ms = 0  # since the answer
         self._is_recording = False
         self._awaited: tuple[Callable[[], bool], asyncio.Future[None]] | None = None
 
     def exchange(self, heard: bytes) -> bytes:
         """One tick: 20 ms of the agent's audio in, 20 ms of the callee's out."""
-        self._now_ms += FRAME_MS
+        self.now_ms += FRAME_MS
         self.ear.feed(heard)
         if self._is_recording:
             self.recorded += heard
         spoken = self._mouth.take()
         self._wake()
-        return g711.mix(spoken, next(self.noise)) if self.noise else spoken
+        return self.line.carry(spoken)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Wait for the first tick after which `condition` holds. One waiter at a time: the callee is one person."""
@@ -40,8 +40,8 @@ class Handset:
 
     def stopwatch(self) -> Callable[[], int]:
         """Starts now; tells the milliseconds that passed."""
-        start = self._now_ms
-        return lambda: self._now_ms - start
+        start = self.now_ms
+        return lambda: self.now_ms - start
 
     async def wait(self, ms: int) -> None:
         """Let `ms` pass."""

@@ -70,6 +70,11 @@ class SimulatedLeg:
         return bytes(self._callee.handset.recorded)
 
     @property
+    def said(self) -> tuple[tuple[str, int], ...]:
+        """What the callee said, line by line, and the milliseconds from the answer to its end."""
+        return tuple(self._callee.said)
+
+    @property
     def pressed(self) -> str:
         """The last 64 keys that were pressed towards the callee."""
         return "".join(self._pressed)

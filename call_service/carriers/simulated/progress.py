@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from call_service.carriers.port import Answered, Cause, Ended, LegEvent, Ringing
-from call_service.carriers.simulated.script import Script
+from call_service.carriers.scripts import Script
 
 BUSY = Ended(Cause.BUSY, 486)
 CANCELLED = Ended(Cause.LOCAL_HANG_UP, 487)

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 
-from call_service.carriers.simulated.script import Conversation, Reply
+from call_service.carriers.scripts import Conversation, Reply, matches
 
 MAX_USES_OF_A_REPLY = 2
 _SENTENCE_END = re.compile(r"(?<=[.?!])\s+")
@@ -41,7 +41,7 @@ class Dialogue:
             return self._say(self._conversation.unclear)
         for sentence in reversed(sentences(heard)):
             for name, reply in self._conversation.replies.items():
-                if self._uses[name] < MAX_USES_OF_A_REPLY and re.search(reply.match, sentence, re.IGNORECASE):
+                if self._uses[name] < MAX_USES_OF_A_REPLY and matches(reply.match, sentence):
                     self._uses[name] += 1
                     return reply
         return self._say(self._conversation.otherwise)

@@ -30,7 +30,7 @@ class Noise:
     """Seconds of brownish noise at the level of speech; every call starts elsewhere in the loop."""
 
     def __init__(self, random: Random) -> None:
-        self._random = random
+        self.random = random
         value, samples = 0.0, array("h")
         for _ in range(SAMPLE_RATE * NOISE_SECONDS):
             value = 0.85 * value + random.gauss(0, 1000)
@@ -41,7 +41,7 @@ class Noise:
         """Endless frames, so many dB below speech."""
         quiet = g711.scale(self._pcm, 10 ** (-below_speech_db / 20))
         frames = [quiet[at : at + FRAME_BYTES] for at in range(0, len(quiet), FRAME_BYTES)]
-        at = self._random.randrange(len(frames))
+        at = self.random.randrange(len(frames))
         while True:
             yield frames[at]
             at = (at + 1) % len(frames)

@@ -5,7 +5,7 @@ import secrets
 import ssl
 import time
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from functools import partial
 from random import Random, SystemRandom
 
@@ -15,6 +15,7 @@ from call_service.carriers.port import CarrierRejectedError, Cause, DialRequest,
 from call_service.carriers.port import IncomingCall as Invite
 from call_service.carriers.rtp import PortsExhaustedError, RtpEngine
 from call_service.carriers.sip.agent import CONTACT_USER, UserAgent
+from call_service.carriers.sip.arrival import Arrival
 from call_service.carriers.sip.diagnosis import Step, diagnose, trial_of
 from call_service.carriers.sip.digest import Challenger
 from call_service.carriers.sip.following import Follower, referred_call
@@ -38,6 +39,7 @@ from shared.clock import Clock, SystemClock
 log = structlog.get_logger()
 
 MAX_REMEMBERED_CALLS = 10_000
+MAX_UNDECIDED = 1_000
 FIRST_ANSWER_SECONDS = 12.0
 FOLLOW_SECONDS = 60.0
 GOODBYE_SECONDS = 3.0
@@ -211,14 +213,19 @@ class SipCarrier:
         line.calls -= 1
         self._legs.discard(leg)
 
-    def _take_invite(self, line: TrunkLine, transaction: InviteServer) -> None:
-        line.calls += 1
+    def _take_invite(self, lines: Sequence[TrunkLine], transaction: InviteServer) -> None:
+        arrival = Arrival(lines, transaction.flow, self._desk)
         call = IncomingCall(
-            self._agent, transaction, line.trunk.name, partial(self._make_leg, line), partial(self._decided, line)
+            self._agent,
+            transaction,
+            arrival.trunks,
+            lambda ladder, *, ipv6: self._make_leg(arrival.line, ladder, ipv6=ipv6),
+            partial(self._decided, arrival),
+            admit=arrival.choose,
         )
         self._incoming.add(call)
-        if self._is_closing or self.on_invite is None:
-            call.reject(503 if self._is_closing else 480)
+        if self._is_closing or self.on_invite is None or len(self._incoming) > MAX_UNDECIDED:
+            call.reject(480 if self.on_invite is None else 503)
             return
         try:
             self.on_invite(call)
@@ -226,8 +233,8 @@ class SipCarrier:
             log.exception("sip.invite_failed")
             call.reject(500)
 
-    def _decided(self, line: TrunkLine, call: IncomingCall) -> None:
-        line.calls -= 1
+    def _decided(self, arrival: Arrival, call: IncomingCall) -> None:
+        arrival.leave()
         self._incoming.discard(call)
 
     def _follow(self, line: TrunkLine, media_host: str, leg: SipLeg, referral: Referral) -> bool:

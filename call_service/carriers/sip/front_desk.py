@@ -1,7 +1,7 @@
 """Who may talk to us outside of calls: the trunks, by address or digest. Everybody else hears nothing at all."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
 
 import structlog
@@ -17,12 +17,15 @@ from call_service.carriers.sip.syntax import user_of
 
 log = structlog.get_logger()
 
+RETRY_LATER: Headers = (("Retry-After", "10"),)
+
 K = TypeVar("K")
 V = TypeVar("V")
 
 MAX_PEERS = 1_000
-# Wrong passwords from one address before it is ignored until the others pushed it out of the list.
+# After so many wrong passwords an address is ignored, until it was quiet for a while.
 MAX_FAILURES = 20
+FORGIVEN_SECONDS = 300.0
 
 
 class FrontDesk:
@@ -33,7 +36,7 @@ class FrontDesk:
         agent: UserAgent,
         challenger: Challenger,
         lines: Callable[[], Iterable[TrunkLine]],
-        on_invite: Callable[[TrunkLine, InviteServer], None],
+        on_invite: Callable[[Sequence[TrunkLine], InviteServer], None],
     ) -> None:
         self.ignored = 0
         self._agent = agent
@@ -41,7 +44,7 @@ class FrontDesk:
         self._lines = lines
         self._on_invite = on_invite
         self._proven: OrderedDict[Address, None] = OrderedDict()
-        self._failures: OrderedDict[str, int] = OrderedDict()
+        self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how many, and when the last was
 
     def may_connect(self, host: str) -> bool:
         """Whether a connection from `host` is worth keeping."""
@@ -53,56 +56,76 @@ class FrontDesk:
 
     def receive(self, request: Request, flow: Flow) -> None:
         """A request that belongs to no call."""
-        line = self._line_of(request, flow)
-        if line is None:
+        lines = self._lines_of(request, flow)
+        if not lines:
             self.ignored += 1
         elif request.method == "INVITE":
-            self._invite(line, request, flow)
+            self._invite(lines, request, flow)
         elif request.method == "OPTIONS":
             self._answer(request, flow, 200, (*ABOUT_US, ("Accept", "application/sdp")))
         else:
             self._answer(request, flow, 405, (ALLOW,))
 
-    def _line_of(self, request: Request, flow: Flow) -> TrunkLine | None:
-        """The trunk a request is from; the one with the called number where several share an address."""
+    def challenge(self, line: TrunkLine) -> Headers:
+        """What a 401 asks of who says to be this trunk."""
+        return self._challenger.challenge(line.trunk.inbound_algorithm)
+
+    def _lines_of(self, request: Request, flow: Flow) -> list[TrunkLine]:
+        """The trunks a request may be from, those with the called number first; none for who gets no answer yet.
+
+        Anybody may say that an address is hers, and providers have the same one for all: an address proves nothing
+        about which of its trunks it is. Where there is more than one, the owner of the called number decides.
+        """
+        named = self._by_username(self._challenger.username(request))
+        if named and self._has_proven(named, request, flow):
+            return [named]
+        found = [line for line in self._lines() if line.trunk.inbound == "address" and line.owns(flow.peer.host)]
+        claimed = named or self._by_username(user_of(request.from_.uri))
+        if claimed and found:
+            found.append(claimed)
+        elif claimed and not self._is_ignored(flow.peer.host):
+            self._answer(request, flow, 401, self.challenge(claimed))
         called = user_of(request.uri)
         names = {called, e164_of(called)}
-        owning = [line for line in self._lines() if line.trunk.inbound == "address" and line.owns(flow.peer.host)]
-        if owning:
-            return next((line for line in owning if not names.isdisjoint(line.trunk.caller_ids)), owning[0])
-        username = self._challenger.username(request)
-        claimed = username if username is not None else user_of(request.from_.uri)
-        for line in self._lines():
-            if line.trunk.inbound == "digest" and line.trunk.username == claimed:
-                return line if self._has_proven(line, request, flow) else None
-        return None
+        return sorted(found, key=lambda line: names.isdisjoint(line.trunk.caller_ids))
+
+    def _by_username(self, username: str | None) -> TrunkLine | None:
+        return next(
+            (line for line in self._lines() if line.trunk.inbound == "digest" and line.trunk.username == username), None
+        )
 
     def _has_proven(self, line: TrunkLine, request: Request, flow: Flow) -> bool:
-        if self._failures.get(flow.peer.host, 0) >= MAX_FAILURES:
+        if self._is_ignored(flow.peer.host):
             return False
-        algorithm = line.trunk.inbound_algorithm
-        if self._challenger.accepts(request, line.trunk.password.get_secret_value(), algorithm):
+        password = line.trunk.password.get_secret_value()
+        if self._challenger.accepts(request, password, line.trunk.inbound_algorithm):
             _remember(self._proven, flow.peer, None)
             self._failures.pop(flow.peer.host, None)
             return True
-        if request.get("Authorization"):
-            _remember(self._failures, flow.peer.host, self._failures.get(flow.peer.host, 0) + 1)
-            log.warning("sip.wrong_digest", trunk=line.trunk.name)
-        self._answer(request, flow, 401, self._challenger.challenge(algorithm))
+        failures = self._failures.get(flow.peer.host, (0, 0.0))[0] + 1
+        _remember(self._failures, flow.peer.host, (failures, self._agent.timers.now()))
+        log.warning("sip.wrong_digest", trunk=line.trunk.name)
         return False
 
-    def _invite(self, line: TrunkLine, request: Request, flow: Flow) -> None:
+    def _is_ignored(self, host: str) -> bool:
+        failures, at = self._failures.get(host, (0, 0.0))
+        if failures and self._agent.timers.now() - at > FORGIVEN_SECONDS:
+            del self._failures[host]
+            return False
+        return failures >= MAX_FAILURES
+
+    def _invite(self, lines: Sequence[TrunkLine], request: Request, flow: Flow) -> None:
         if unsupported := unsupported_by_us(request):
             self._answer(request, flow, 420, unsupported)
         elif self._agent.transactions.is_merged(request):
             # The same INVITE by another way (8.2.2.2).
             self._answer(request, flow, 482, ())
-        elif line.is_full:
-            self._answer(request, flow, 503, (("Retry-After", "10"),))
+        elif all(line.is_full for line in lines):
+            self._answer(request, flow, 503, RETRY_LATER)
         else:
             transaction = self._agent.transactions.serve(request, flow)
             if isinstance(transaction, InviteServer):
-                self._on_invite(line, transaction)
+                self._on_invite(lines, transaction)
 
     def _answer(self, request: Request, flow: Flow, status: int, headers: Headers) -> None:
         if transaction := self._agent.transactions.serve(request, flow):

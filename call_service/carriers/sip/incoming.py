@@ -1,6 +1,6 @@
 """A call that comes in, from its INVITE to our answer."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from call_service.carriers.numbers import ANONYMOUS
@@ -20,6 +20,8 @@ from call_service.signalling.ladder import Ladder
 # Longer than any carrier lets ring; then nobody of ours decided.
 MAX_RINGING_SECONDS = 180.0
 
+Refusal = tuple[int, Headers]
+
 
 class LegMaker(Protocol):
     """Makes the leg of a call that is answered."""
@@ -29,18 +31,25 @@ class LegMaker(Protocol):
 
 
 class IncomingCall:
-    """`from_` and `to` are the numbers as the trunk writes them."""
+    """`from_` and `to` are the numbers as the trunk writes them.
+
+    It came by one of `trunks`; `trunk` is the likeliest until `belongs_to` says which. `admit` tells what to refuse a
+    call of that one with, None when it is welcome.
+    """
 
     def __init__(
         self,
         agent: UserAgent,
         transaction: InviteServer,
-        trunk: str,
+        trunks: Sequence[str],
         make_leg: LegMaker,
         on_decided: Callable[["IncomingCall"], None],
+        *,
+        admit: Callable[[str], Refusal | None] = lambda _trunk: None,
     ) -> None:
         request = transaction.request
-        self.trunk = trunk
+        self.trunks = trunks
+        self.trunk = trunks[0]
         self.call_id = request.call_id
         self.from_ = _caller(request)
         self.to = _called(request)
@@ -50,6 +59,7 @@ class IncomingCall:
         self._transaction = transaction
         self._make_leg = make_leg
         self._on_decided = on_decided
+        self._admit = admit
         self._on_cancel: Callable[[], None] | None = None
         self._tag = agent.token()
         self._contact = agent.contact(transaction.flow)
@@ -63,6 +73,18 @@ class IncomingCall:
     def on_cancel(self, listener: Callable[[], None]) -> None:
         """Tell when the caller gives up before the answer."""
         self._on_cancel = listener
+
+    def belongs_to(self, trunk: str) -> None:
+        """It came by this one of `trunks`.
+
+        Raises:
+            CallRefusedError: that trunk takes no more calls, or not such calls.
+        """
+        self.trunk = trunk
+        if self.is_open and (refusal := self._admit(trunk)):
+            self._respond(*refusal)
+            self._decide()
+            raise CallRefusedError(refusal[0])
 
     def ring(self) -> None:
         """Let the caller hear that we are alerted."""

@@ -4,6 +4,8 @@ import asyncio
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from call_service.carriers.sip.agent import ABOUT_US, UserAgent
 from call_service.carriers.sip.attempt import Attempt, invite
 from call_service.carriers.sip.dialog import MAX_FORWARDS, Dialog
@@ -20,6 +22,8 @@ from call_service.carriers.sip.session_timer import DEFAULT_SECONDS, as_client, 
 from call_service.carriers.sip.syntax import NameAddr
 from call_service.carriers.sip.transports import TransportError
 from call_service.signalling.ladder import Ladder
+
+log = structlog.get_logger()
 
 # A host that has not even said 100 after four INVITEs (0, 0.5, 1.5, 3.5 s) is given up while there is another.
 SILENT_SECONDS = 4.0
@@ -123,7 +127,8 @@ class OutgoingCall:
         """The final status of one host."""
         try:
             flow = await self._agent.network.flow(target)
-        except TransportError:
+        except TransportError as error:
+            log.info("sip.host_unreachable", transport=target.transport, cause=str(error))
             self._agent.resolver.avoid(target.address)
             return UNREACHABLE
         if self._is_over:

@@ -8,6 +8,8 @@ from call_service.carriers.sip.syntax import SipSyntaxError, number
 MAX_HEAD_BYTES = 16 * 1024
 MAX_BODY_BYTES = 64 * 1024
 MAX_HEADERS = 128
+# What is read as a list later on is looked at once, here.
+LISTS = ("Route", "Record-Route", "Via", "Contact", "Allow", "Require", "Supported", "Privacy")
 
 _REQUEST_LINE = re.compile(r"([A-Z][A-Z0-9_.!%*+`'~-]{0,31}) (\S{1,2048}) SIP/2\.0", re.IGNORECASE)
 _STATUS_LINE = re.compile(r"SIP/2\.0 ([1-6]\d\d)(?: ([^\r\n]*))?", re.IGNORECASE)
@@ -61,7 +63,7 @@ def _parse_header(line: str) -> tuple[str, str]:
 
 def _validate(message: Message) -> None:
     known = (message.via, message.call_id, message.from_, message.to, message.cseq, message.contact)
-    for name in ("Route", "Record-Route", "Via", "Contact"):
+    for name in LISTS:
         message.all(name)
     method = message.cseq_method
     if isinstance(message, Request) and method != message.method:

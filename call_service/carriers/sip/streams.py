@@ -1,6 +1,7 @@
 """SIP over TCP and TLS: connections made and accepted, each a `Flow`."""
 
 import asyncio
+import socket
 import ssl
 from asyncio import StreamReader, StreamWriter
 from contextlib import suppress
@@ -14,6 +15,7 @@ READ_BYTES = 65_536
 MAX_UNSENT_BYTES = 1024 * 1024
 IDLE_SECONDS = 600.0
 FIRST_MESSAGE_SECONDS = 10.0
+HANDSHAKE_SECONDS = 5.0
 
 
 class StreamFlow:
@@ -85,3 +87,19 @@ async def connect(address: Address, tls: ssl.SSLContext | None, name: str) -> tu
     if tls is None:
         return await asyncio.open_connection(address.host, address.port)
     return await asyncio.open_connection(address.host, address.port, ssl=tls, server_hostname=name)
+
+
+async def serve(accepted: socket.socket, tls: ssl.SSLContext | None) -> tuple[StreamReader, StreamWriter]:
+    """The streams of an accepted connection, with `tls` once the handshake is done.
+
+    Raises:
+        OSError: it is gone, or the handshake failed (`ssl.SSLError`) or took too long.
+    """
+    loop = asyncio.get_running_loop()
+    reader = StreamReader()
+    protocol = asyncio.StreamReaderProtocol(reader)
+    patience = HANDSHAKE_SECONDS if tls else None
+    transport, _ = await loop.connect_accepted_socket(
+        lambda: protocol, accepted, ssl=tls, ssl_handshake_timeout=patience
+    )
+    return reader, StreamWriter(transport, protocol, reader, loop)

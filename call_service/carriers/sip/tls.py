@@ -2,12 +2,15 @@
 
 import ssl
 from collections.abc import Iterable
+from pathlib import Path
 
 import structlog
 
 from call_service.carriers.sip.trunk import Trunk
 
 log = structlog.get_logger()
+
+_Origin = tuple[str | tuple[str, int] | None, bool]
 
 
 def client_context(trunk: Trunk) -> ssl.SSLContext:
@@ -39,18 +42,34 @@ class ClientContexts:
     """The context for a name: its trunk's, else one that verifies by the system's CAs."""
 
     def __init__(self) -> None:
-        self._known: dict[str, ssl.SSLContext] = {}
+        self._by_name: dict[str, ssl.SSLContext] = {}
+        self._made: dict[_Origin, ssl.SSLContext] = {}
         self._default = ssl.create_default_context()
 
     def use(self, trunks: Iterable[Trunk]) -> None:
-        """Make those of these trunks. Blocks: it reads files. A trunk whose CA cannot be read gets the system's."""
-        self._known = {}
+        """Have those of these trunks. Blocks: it reads files. A trunk whose CA cannot be read gets the system's.
+
+        Reading the CAs of a system takes tens of milliseconds, and this is asked every few seconds: what did not change
+        is kept. Connections that are made meanwhile go by what was known before.
+        """
+        made: dict[_Origin, ssl.SSLContext] = {}
+        by_name: dict[str, ssl.SSLContext] = {}
         for trunk in trunks:
+            if trunk.transport != "tls":
+                continue
             try:
-                if trunk.transport == "tls":
-                    self._known[trunk.host.lower()] = client_context(trunk)
+                origin = _origin(trunk)
+                made[origin] = made.get(origin) or self._made.get(origin) or client_context(trunk)
             except OSError:
                 log.error("sip.ca_file_unreadable", trunk=trunk.name)  # noqa: TRY400 # the reason is in the name
+            else:
+                by_name[trunk.host.lower()] = made[origin]
+        self._by_name, self._made = by_name, made
 
     def __call__(self, name: str) -> ssl.SSLContext:
-        return self._known.get(name.lower(), self._default)
+        return self._by_name.get(name.lower(), self._default)
+
+
+def _origin(trunk: Trunk) -> _Origin:
+    """What a context is made of: the CA file as of its last change, and whether it verifies."""
+    return trunk.ca_file and (trunk.ca_file, Path(trunk.ca_file).stat().st_mtime_ns), trunk.verifies

@@ -3,18 +3,25 @@
 import asyncio
 import socket
 import ssl
-from asyncio import StreamReader, StreamWriter
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import ip_address
+
+import structlog
 
 from call_service.carriers.sip.flow import Address, Flow
 from call_service.carriers.sip.resolver import Target
-from call_service.carriers.sip.streams import StreamFlow, connect
+from call_service.carriers.sip.streams import StreamFlow, connect, serve
 from call_service.carriers.sip.udp import Receiver, UdpFlow, UdpSocket
+
+log = structlog.get_logger()
 
 CONNECT_SECONDS = 5.0
 MAX_ACCEPTED = 1_000
+MAX_ACCEPTED_OF_HOST = 100
+ACCEPT_AGAIN_SECONDS = 1.0
 
 
 class TransportError(Exception):
@@ -58,10 +65,10 @@ class Transports:
         self._server_tls = server_tls
         self._may_connect = may_connect
         self._udp: list[UdpSocket] = []
-        self._servers: dict[asyncio.Server, tuple[str, Address]] = {}
+        self._servers: dict[socket.socket, tuple[str, Address]] = {}
         self._connections: dict[Target, asyncio.Task[StreamFlow]] = {}
         self._readers: set[asyncio.Task[None]] = set()
-        self._accepted = 0
+        self._accepted: Counter[str] = Counter()
 
     async def open(self, listeners: tuple[Listener, ...]) -> None:
         """Open them all.
@@ -74,7 +81,7 @@ class Transports:
             if listener.transport == "UDP":
                 self._udp.append(UdpSocket(Address(listener.host, listener.port), host, self._receiver))
             else:
-                await self._listen(listener, host)
+                self._listen(listener, host)
 
     def local(self, transport: str, *, ipv6: bool = False) -> Address | None:
         """The advertised address of the listener for `transport`."""
@@ -100,19 +107,19 @@ class Transports:
             raise TransportError("no UDP socket for this kind of address")
         try:
             return await asyncio.shield(self._connection(target))
-        except (OSError, TimeoutError) as error:
+        except (OSError, TimeoutError, ValueError) as error:  # the last: a name that can't be one of a certificate
             raise TransportError(_describe(error)) from error
 
     async def close(self) -> None:
         """Close every socket."""
-        for server in self._servers:
-            server.close()
-        for udp in self._udp:
-            udp.close()
         tasks = (*self._readers, *self._connections.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        for server in self._servers:
+            server.close()
+        for udp in self._udp:
+            udp.close()
 
     def _connection(self, target: Target) -> "asyncio.Task[StreamFlow]":
         known = self._connections.get(target)
@@ -128,7 +135,7 @@ class Transports:
         own = writer.get_extra_info("sockname")
         local = self.local(target.transport, ipv6=":" in own[0]) or Address(own[0], own[1])
         flow = StreamFlow(reader, writer, self._receiver, local=local, peer=target.address, accepted=False)
-        self._read(flow, lambda: self._disconnected(target))
+        self._keep(flow.run(), lambda: self._disconnected(target))
         return flow
 
     def _disconnected(self, target: Target) -> None:
@@ -136,33 +143,50 @@ class Transports:
         if known and known.done() and not _is_usable(known):
             del self._connections[target]
 
-    async def _listen(self, listener: Listener, advertised_host: str) -> None:
+    def _listen(self, listener: Listener, advertised_host: str) -> None:
         tls = self._server_tls if listener.transport == "TLS" else None
         if listener.transport == "TLS" and tls is None:
             raise TransportError("a TLS listener needs a certificate")
+        family = socket.AF_INET6 if ":" in listener.host else socket.AF_INET
+        server = socket.create_server((listener.host, listener.port), family=family)
+        server.setblocking(False)
+        local = Address(advertised_host, server.getsockname()[1])
+        self._servers[server] = (listener.transport, local)
+        self._keep(self._accept(server, local, tls), lambda: None)
 
-        def accept(reader: StreamReader, writer: StreamWriter) -> None:
-            self._accept(reader, writer, advertised)
+    async def _accept(self, server: socket.socket, local: Address, tls: ssl.SSLContext | None) -> None:
+        """Strangers are closed before the handshake of TLS: it costs, and would show our certificate."""
+        while True:
+            try:
+                accepted, source = await asyncio.get_running_loop().sock_accept(server)
+            except OSError as error:
+                log.warning("sip.accept_failed", cause=repr(error))
+                await asyncio.sleep(ACCEPT_AGAIN_SECONDS)
+                continue
+            peer = Address(source[0], source[1])
+            if self._is_crowded(peer.host) or not self._may_connect(peer.host):
+                accepted.close()
+                continue
+            self._accepted[peer.host] += 1
+            self._keep(self._serve(accepted, local, peer, tls), partial(self._forget_accepted, peer.host))
 
-        server = await asyncio.start_server(accept, listener.host, listener.port, ssl=tls)
-        advertised = Address(advertised_host, server.sockets[0].getsockname()[1])
-        self._servers[server] = (listener.transport, advertised)
-
-    def _accept(self, reader: StreamReader, writer: StreamWriter, local: Address) -> None:
-        source = writer.get_extra_info("peername")  # None when it is gone again already
-        if not source or self._accepted >= MAX_ACCEPTED or not self._may_connect(source[0]):
-            writer.transport.abort()
+    async def _serve(self, accepted: socket.socket, local: Address, peer: Address, tls: ssl.SSLContext | None) -> None:
+        try:
+            reader, writer = await serve(accepted, tls)
+        except OSError:
             return
-        self._accepted += 1
-        peer = Address(source[0], source[1])
-        flow = StreamFlow(reader, writer, self._receiver, local=local, peer=peer, accepted=True)
-        self._read(flow, self._forget_accepted)
+        await StreamFlow(reader, writer, self._receiver, local=local, peer=peer, accepted=True).run()
 
-    def _forget_accepted(self) -> None:
-        self._accepted -= 1
+    def _is_crowded(self, host: str) -> bool:
+        return self._accepted.total() >= MAX_ACCEPTED or self._accepted[host] >= MAX_ACCEPTED_OF_HOST
 
-    def _read(self, flow: StreamFlow, on_end: Callable[[], None]) -> None:
-        task = asyncio.create_task(flow.run(), name="sip-connection")
+    def _forget_accepted(self, host: str) -> None:
+        self._accepted[host] -= 1
+        if not self._accepted[host]:
+            del self._accepted[host]
+
+    def _keep(self, reading: Coroutine[object, object, None], on_end: Callable[[], None]) -> None:
+        task = asyncio.create_task(reading, name="sip-connection")
         self._readers.add(task)
         task.add_done_callback(self._readers.discard)
         task.add_done_callback(lambda _done: on_end())

@@ -4,7 +4,8 @@ Bounded by construction: a question that failed twice is given up, six turns in 
 all end the call politely.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from enum import Enum, auto
 
 from call_service.spoken.answers import is_refusal, yes_or_no
@@ -69,6 +70,11 @@ class Dialogue:
         self._last_offer = _MORE
         self._turns = self._idle = self._confirmations = 0
         self._ended = False
+        self._found: Sequence[str] = ()
+
+    def copy(self) -> "Dialogue":
+        """As it is now; what the agent knows is shared."""
+        return deepcopy(self, {id(shared): shared for shared in (self._brief, self._knowledge)})
 
     def open(self) -> list[BrainOutput]:
         """What the agent says first."""
@@ -86,8 +92,13 @@ class Dialogue:
             return [Say("I cannot hear you, so I will hang up now."), Say("Goodbye."), EndCall()]
         return [Say("Are you still there?", "yes_no")]
 
-    def hear(self, heard: str) -> list[BrainOutput]:
-        """Answer one utterance."""
+    def knows(self, question: str) -> bool:
+        """Do the instructions answer it?"""
+        return bool(self._knowledge.answer(question))
+
+    def hear(self, heard: str, found: Sequence[str] = ()) -> list[BrainOutput]:
+        """Answer one utterance; `found` are sentences of documents that answer what the instructions do not."""
+        self._found = found
         self._turns += 1
         if self._ended:
             return [Say("Goodbye."), EndCall()]
@@ -343,7 +354,7 @@ class Dialogue:
             self._form.add([NAME] if dated else [NAME, *people, DAY, TIME])
 
     def _answer(self, question: str) -> list[BrainOutput]:
-        found = self._knowledge.answer(question)
+        found = self._knowledge.answer(question) or self._found
         self._idle = 0 if found else self._idle
         return [Say(text) for text in found]
 

@@ -62,6 +62,7 @@ _IMPLIED = (
     (re.compile(r"\b(?:visa|mastercard|cash)\b", re.IGNORECASE), "payment"),
     (re.compile(r"\b\d+ (?:\w+ ){1,3}(?:st|street|ave|avenue|road|rd|lane|drive|square)\b", re.IGNORECASE), "place"),
 )  # fmt: skip
+_COMPOUND = re.compile(r"\b([a-z]+)-([a-z]+)\b")
 _DAYS = frozenset({*WEEKDAYS, "weekend", "holiday", "tomorrow", "tonight", "morn", "even", "afternoon"})
 _MIN_COVERAGE = 0.5
 _NEAR_BEST = 0.8
@@ -117,5 +118,7 @@ class Knowledge:
         return self._named(text) | {self._stem(topic) for found, topic in _IMPLIED if found.search(text)}
 
     def _named(self, text: str) -> set[str]:
-        stems = {self._stem(_CANONICAL.get(word, word)) for word in words(text.replace("-", " ")) if word not in _STOP}
+        compounds = (f"{first}{second}" for first, second in _COMPOUND.findall(text.lower()))  # "check-up", "checkup"
+        said = (*words(text.replace("-", " ")), *compounds)
+        stems = {self._stem(_CANONICAL.get(word, word)) for word in said if word not in _STOP}
         return {stem for stem in stems if len(stem) > 1}

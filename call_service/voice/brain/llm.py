@@ -3,17 +3,19 @@
 from collections.abc import AsyncGenerator, Iterator, Sequence
 from contextlib import aclosing
 
-from call_service.llm import Delta, LlmClient, LlmError, LlmRejectedError, TextDelta, ToolCall
+from call_service.llm import Delta, LlmClient, LlmError, LlmRejectedError, Message, TextDelta, ToolCall
+from call_service.tools.exchange import Exchange
+from call_service.tools.toolbox import Toolbox
 from call_service.voice.brain.expects import say
-from call_service.voice.brain.prompt import TOOLS, MarkerFilter, command_of, messages, tool_results
+from call_service.voice.brain.prompt import MarkerFilter, command_of, messages, used_now
 from call_service.voice.brain.sentences import SentenceBuffer, split_sentences
-from call_service.voice.ports import AgentProfile, BrainOutput, Collected, EndCall, EngineError, Say, Turn
+from call_service.voice.ports import AgentProfile, BrainOutput, Collected, EndCall, EngineError, Say, Transfer, Turn
 
 _ANSWERED = "(The call was just answered. Greet the person and say why you call or offer your help.)"
 _SILENT = "(The person has said nothing for a while. Ask shortly whether they are still there.)"
 _GIVE_UP = "(The person still says nothing. Say that you cannot hear them, say goodbye and end the call.)"
 _SILENCES_BEFORE_END = 2
-_ROUNDS = 2  # a model that only calls tools is asked once more, for words
+_ROUNDS = 4  # how often a model is asked within one answer, when it calls tools
 
 
 class LlmBrain:
@@ -22,9 +24,9 @@ class LlmBrain:
     def __init__(self, client: LlmClient) -> None:
         self._client = client
 
-    def converse(self, profile: AgentProfile) -> "LlmConversation":
+    def converse(self, profile: AgentProfile, tools: Toolbox | None = None) -> "LlmConversation":
         """Start the conversation of one call."""
-        return LlmConversation(self._client, profile)
+        return LlmConversation(self._client, profile, tools or Toolbox())
 
     async def close(self) -> None:
         """Close the client's connections."""
@@ -34,11 +36,13 @@ class LlmBrain:
 class LlmConversation:
     """One call. The history comes from the session, so the model knows what was really heard."""
 
-    def __init__(self, client: LlmClient, profile: AgentProfile) -> None:
+    def __init__(self, client: LlmClient, profile: AgentProfile, tools: Toolbox) -> None:
         self._client = client
         self._profile = profile
-        self._tools = True
+        self._tools = tools
+        self._takes_tools = True
         self._noted: set[Collected] = set()
+        self._has_spoken = False
         self._history: Sequence[Turn] = ()
 
     async def opening(self) -> AsyncGenerator[BrainOutput]:
@@ -74,33 +78,51 @@ class LlmConversation:
         return self._answer(_GIVE_UP if last else _SILENT, ends=last)
 
     async def _answer(self, heard: str, *, ends: bool = False) -> AsyncGenerator[BrainOutput]:
-        calls: list[ToolCall] = []
-        spoke = False
-        for _ in range(_ROUNDS):
-            async with aclosing(self._outputs(heard, calls)) as outputs:
+        """What the model says and does; it is asked again with what its tools have found."""
+        used: list[Exchange] = []
+        last: BrainOutput | None = EndCall() if ends else None
+        while len(used) < _ROUNDS:
+            calls: list[ToolCall] = []
+            async with aclosing(self._round(heard, used, calls)) as outputs:
                 async for output in outputs:
-                    spoke = spoke or isinstance(output, Say)
-                    ends = ends or isinstance(output, EndCall)
-                    if self._is_news(output):
+                    if isinstance(output, EndCall | Transfer):
+                        last = last or output
+                    elif self._is_news(output):
                         yield output
-            if spoke or not calls:
+            if not calls or used[-1].is_settled(has_spoken=self._has_spoken):
                 break
-        if ends:
-            yield EndCall()
+        if last:
+            yield last
+
+    async def _round(self, heard: str, used: list[Exchange], calls: list[ToolCall]) -> AsyncGenerator[BrainOutput]:
+        """One answer of the model, and what its `calls` lead to."""
+        self._has_spoken = False
+        async with aclosing(self._outputs(heard, used, calls)) as outputs:
+            async for output in outputs:
+                self._has_spoken = self._has_spoken or isinstance(output, Say)
+                yield output
+        if not calls:
+            return
+        used.append(self._tools.use(calls, self._history[-1] if self._history else None))
+        async with aclosing(used[-1].outputs(has_spoken=self._has_spoken)) as outputs:
+            async for output in outputs:
+                yield output
 
     def _is_news(self, output: BrainOutput) -> bool:
-        """Sentences always are, values only the first time; the end comes once, after everything else."""
+        """Values only the first time."""
         if isinstance(output, Collected):
             known = output in self._noted
             self._noted.add(output)
             return not known
-        return isinstance(output, Say)
+        return True
 
-    async def _outputs(self, heard: str, calls: list[ToolCall]) -> AsyncGenerator[BrainOutput]:
-        """What one answer of the model means. It sees the `calls` made before; its own are added."""
+    async def _outputs(
+        self, heard: str, used: Sequence[Exchange], calls: list[ToolCall]
+    ) -> AsyncGenerator[BrainOutput]:
+        """What one answer of the model means. It sees what was `used` before; its own `calls` are added."""
         sentences, markers = SentenceBuffer(), MarkerFilter()
         try:
-            async with aclosing(self._deltas(heard, tuple(calls))) as deltas:
+            async with aclosing(self._deltas(heard, used)) as deltas:
                 async for delta in deltas:
                     calls.extend([delta] if isinstance(delta, ToolCall) else [])
                     for output in _meaning(delta, sentences, markers):
@@ -110,11 +132,11 @@ class LlmConversation:
         for sentence in sentences.push(markers.flush()) + sentences.flush():
             yield say(sentence)
 
-    async def _deltas(self, heard: str, calls: Sequence[ToolCall]) -> AsyncGenerator[Delta]:
+    async def _deltas(self, heard: str, used: Sequence[Exchange]) -> AsyncGenerator[Delta]:
         """The model's stream. Some endpoints refuse `tools`: they are asked without, for the rest of the call."""
         while True:
-            tools = TOOLS if self._tools else ()
-            prompt = [*messages(self._profile, self._history, heard, tools=self._tools), *tool_results(calls)]
+            tools = self._tools.functions if self._takes_tools else ()
+            prompt = self._prompt(heard, used)
             stream = self._client.stream(prompt, tools=tools, temperature=self._profile.temperature)
             try:
                 async with aclosing(stream):
@@ -123,9 +145,16 @@ class LlmConversation:
             except LlmRejectedError:
                 if not tools:
                     raise
-                self._tools = False
+                self._takes_tools = False
             else:
                 return
+
+    def _prompt(self, heard: str, used: Sequence[Exchange]) -> list[Message]:
+        if not self._takes_tools:
+            return messages(self._profile, self._history, heard, tools=False)
+        before = [exchange for exchange in self._tools.exchanges if exchange not in used]
+        asked = messages(self._profile, self._history, heard, tools=True, rules=self._tools.rules, before=before)
+        return [*asked, *used_now(used, _ROUNDS)]
 
 
 def _meaning(delta: Delta, sentences: SentenceBuffer, markers: MarkerFilter) -> Iterator[BrainOutput]:

@@ -7,11 +7,11 @@ are never spoken.
 
 import re
 from collections.abc import Sequence
-from typing import Any
-
-import orjson
 
 from call_service.llm import Message, ToolCall
+from call_service.tools.built_in import note
+from call_service.tools.exchange import Exchange
+from call_service.tools.toolbox import Toolbox
 from call_service.voice.ports import AgentProfile, Collected, EndCall, Turn
 
 _RULES = """\
@@ -25,7 +25,7 @@ and may hold recognition errors.
 - Note every value that you were told to get, once it is clear: {collect}. \
 Use the fields name, day, time, number, confirmed where they fit, else short snake_case ones.
 - When the conversation is over, say goodbye and {end}. Always speak in the same answer in which you do so.
-Your name in the system is "{name}". Your instructions:
+{rules}Your name in the system is "{name}". Your instructions:
 {instructions}"""
 _BY_TOOL = {
     "collect": 'call the tool "collect"',
@@ -37,64 +37,59 @@ _BY_MARKER = {
     "collect_opt_out": "write [[collect opt_out=yes]]",
     "end": "write [[end_call]] at the end",
 }
-_COLLECT_PARAMETERS = {
-    "type": "object",
-    "properties": {"field": {"type": "string"}, "value": {"type": "string"}},
-    "required": ["field", "value"],
-}
-TOOLS: tuple[dict[str, Any], ...] = (
-    {
-        "type": "function",
-        "function": {
-            "name": "collect",
-            "description": "Note a value that the person gave.",
-            "parameters": _COLLECT_PARAMETERS,
-        },
-    },
-    {
-        "type": "function",
-        "function": {
-            "name": "end_call",
-            "description": "Hang up after your goodbye was heard.",
-            "parameters": {"type": "object", "properties": {}},
-        },
-    },
-)
+TOOLS = Toolbox().functions
 _MARKER = re.compile(r"\[\[\s*(?P<command>end_call|collect)\s*(?P<field>[^=\]]*?)\s*(?:=(?P<value>[^\]]*))?\]\]")
-_FIELD = re.compile(r"[^a-z0-9]+")
-_MAX_VALUE = 500
+_ENOUGH = "(You have used your tools often enough. Answer in words now.)"
 
 
-def messages(profile: AgentProfile, history: Sequence[Turn], heard: str, *, tools: bool) -> list[Message]:
-    """The whole conversation as the model sees it: what was really said and heard, and `heard` last."""
+def messages(
+    profile: AgentProfile,
+    history: Sequence[Turn],
+    heard: str,
+    *,
+    tools: bool,
+    rules: Sequence[str] = (),
+    before: Sequence[Exchange] = (),
+) -> list[Message]:
+    """The whole conversation as the model sees it: what was really said and heard, and `heard` last.
+
+    Tools were used `before`; `rules` say how to use them.
+    """
     convention = _BY_TOOL if tools else _BY_MARKER
     system = _RULES.format(
-        language=profile.language, name=profile.name, instructions=profile.instructions, **convention
+        language=profile.language,
+        name=profile.name,
+        instructions=profile.instructions,
+        rules="".join(f"- {rule}\n" for rule in rules),
+        **convention,
     )
-    said: list[Message] = [
-        {"role": "assistant" if turn.role == "agent" else "user", "content": _heard_part(turn)} for turn in history
-    ]
+    said = [_message(turn) for turn in history]
+    for exchange in reversed(before):
+        at = _place(exchange, history)
+        said[at:at] = exchange.messages()
     return [{"role": "system", "content": system}, *said, {"role": "user", "content": heard}]
+
+
+def used_now(exchanges: Sequence[Exchange], rounds: int) -> list[Message]:
+    """What follows the last words of the person: what this answer has used so far, out of so many rounds."""
+    used = [message for exchange in exchanges for message in exchange.messages()]
+    return [*used, {"role": "user", "content": _ENOUGH}] if len(exchanges) >= rounds - 1 else used
+
+
+def _message(turn: Turn) -> Message:
+    return {"role": "assistant" if turn.role == "agent" else "user", "content": _heard_part(turn)}
+
+
+def _place(exchange: Exchange, history: Sequence[Turn]) -> int:
+    """Behind what the person had said when the tools were called."""
+    at = history.index(exchange.anchor) + 1 if exchange.anchor in history else 0
+    while at < len(history) and history[at].role == "user":
+        at += 1
+    return at
 
 
 def _heard_part(turn: Turn) -> str:
     return f"{turn.text} (they interrupted you here)" if turn.interrupted and turn.role == "agent" else turn.text
-
-
-def tool_results(calls: Sequence[ToolCall]) -> list[Message]:
-    """What follows `calls` in the conversation, so that the model goes on in words; nothing without calls."""
-    if not calls:
-        return []
-    asked = [
-        {
-            "id": call.id,
-            "type": "function",
-            "function": {"name": call.name, "arguments": orjson.dumps(call.arguments).decode()},
-        }
-        for call in calls
-    ]
-    done = [{"role": "tool", "tool_call_id": call.id, "content": "Done. Now speak."} for call in calls]
-    return [{"role": "assistant", "content": None, "tool_calls": asked}, *done]
 
 
 def command_of(call: ToolCall) -> Collected | EndCall | None:
@@ -103,13 +98,7 @@ def command_of(call: ToolCall) -> Collected | EndCall | None:
         return EndCall()
     if call.name != "collect":
         return None
-    return _note(str(call.arguments.get("field", "")), str(call.arguments.get("value", "")))
-
-
-def _note(field: str, value: str) -> Collected | None:
-    name = _FIELD.sub("_", field.lower()).strip("_")[:40]
-    kept = " ".join(value.split())[:_MAX_VALUE]
-    return Collected(name, kept) if name and kept else None
+    return note(str(call.arguments.get("field", "")), str(call.arguments.get("value", "")))
 
 
 class MarkerFilter:
@@ -137,4 +126,4 @@ class MarkerFilter:
 def _command(match: re.Match[str]) -> Collected | EndCall | None:
     if match["command"] == "end_call":
         return EndCall()
-    return _note(match["field"], match["value"] or "")
+    return note(match["field"], match["value"] or "")

@@ -7,7 +7,7 @@ from typing import Literal
 
 from call_service.voice.engines.null import LevelActivity, NullRecognizer, NullSynthesizer
 from call_service.voice.engines.voices import DEFAULT_VOICE
-from call_service.voice.ports import Recognizer, Synthesizer, VoiceActivity
+from call_service.voice.ports import Brain, Recognizer, Synthesizer, VoiceActivity
 
 
 class SpeechUnavailableError(Exception):
@@ -18,6 +18,15 @@ def _nothing() -> None: ...
 
 
 def _unheard(_frame: bytes) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Extras:
+    """Engines that agents choose by name, where the operator has models for them; `whisper` is told the language."""
+
+    whisper: Callable[[str], Recognizer] | None = None
+    llama: Brain | None = None
+    kokoro: Synthesizer | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +41,7 @@ class Engines:
     voice_activity: Callable[[], VoiceActivity]
     close: Callable[[], None] = _nothing
     hear: Callable[[bytes], None] = _unheard
+    extras: Extras = Extras()
 
 
 async def load_engines(kind: Literal["local", "null"] = "local") -> Engines:

@@ -1,5 +1,6 @@
 """Synthesis by hibari-tts 0.2.1 (Apache-2.0): 17 ms for a sentence of twelve words on a free core, 24 kHz."""
 
+import asyncio
 from datetime import timedelta
 
 import hibari
@@ -27,6 +28,8 @@ class HibariSynthesizer:
     def __init__(self, *, max_waiting: int = 64, time_out: timedelta = timedelta(seconds=8)) -> None:
         self._model = hibari.Hibari()
         self._cache: LRUCache[tuple[str, str], bytes] = LRUCache(CACHE_BYTES, getsizeof=len)
+        # Calls that begin together want the same sentences: each is made once.
+        self._being_made: dict[tuple[str, str], asyncio.Task[bytes]] = {}
         self._thread = EngineThread("tts", max_waiting=max_waiting, time_out=time_out)
 
     async def synthesize(self, text: str, voice_id: str) -> bytes:
@@ -36,11 +39,23 @@ class HibariSynthesizer:
             EngineError: stage `tts`; also when the text holds nothing that can be spoken.
         """
         key = (voice_id, text)
-        pcm = self._cache.get(key)
-        if pcm is None:
-            pcm = await self._thread.run(lambda: self._synthesize(text, voice_id))
-            if len(pcm) <= CACHE_BYTES:
-                self._cache[key] = pcm
+        if (pcm := self._cache.get(key)) is not None:
+            return pcm
+        if (task := self._being_made.get(key)) is None:
+            task = self._being_made[key] = asyncio.create_task(self._make(key))
+            task.add_done_callback(lambda made: self._made(key, made))
+        return await asyncio.shield(task)
+
+    def _made(self, key: tuple[str, str], task: asyncio.Task[bytes]) -> None:
+        del self._being_made[key]
+        if not task.cancelled():
+            task.exception()  # who asked may be gone; those who wait get it all the same
+
+    async def _make(self, key: tuple[str, str]) -> bytes:
+        voice_id, text = key
+        pcm = await self._thread.run(lambda: self._synthesize(text, voice_id))
+        if len(pcm) <= CACHE_BYTES:
+            self._cache[key] = pcm
         return pcm
 
     def _synthesize(self, text: str, voice_id: str) -> bytes:

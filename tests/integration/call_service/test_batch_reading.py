@@ -124,7 +124,7 @@ async def test_without_an_internal_token_nothing_is_answered(
     client: "TestClient[web.Request, web.Application]",
 ) -> None:
     endpoints = next(router for router in ROUTERS if router.tag == "Batches").endpoints
-    assert len(endpoints) == 11
+    assert len(endpoints) == 12
     for endpoint in endpoints:
         async with client.request(endpoint.method, endpoint.path.replace("{", "").replace("}", "")) as response:
             assert response.status == 401

@@ -18,7 +18,7 @@ from shared.ids import new_id
 from shared.memory_bus import InMemoryBus
 from shared.testing.events import make_event
 from shared.testing.waiting import eventually
-from tests.support.calls import Customer
+from tests.support.calls import Customer, claim
 from tests.support.workers import LEASE, PUBLIC, Switchboard, events_of, queue, read, sweeper, working
 
 
@@ -40,12 +40,12 @@ async def test_a_queued_call_is_canceled_at_once(customer: Customer, db: Databas
         assert (status, answer["message"]) == (200, "call canceled.")
         assert (answer["call"]["status"], answer["call"]["reason"]) == ("canceled", "canceled_by_api")
     assert await events_of(db, call_id) == ["call.ended", "call.completed"]
-    assert await repository.claim(db, "worker", LEASE, 10) == []
+    assert await claim(db, "worker", LEASE, 10) == []
 
 
 async def test_a_worker_that_has_claimed_a_canceled_call_does_not_dial_it(customer: Customer, db: Database) -> None:
     call_id = await queue(db, tenant=customer.tenant)
-    [call] = await repository.claim(db, "worker", LEASE, 1)
+    [call] = await claim(db, "worker", LEASE, 1)
     assert (await cancel(customer, call_id))[0] == 200
     with pytest.raises(FenceLostError):
         await Journal(db, call, PUBLIC).intend("any")
@@ -197,7 +197,7 @@ async def test_a_call_of_a_deleted_project_is_not_claimed(db: Database, tmp_path
     late = await queue(db, project_id=project_id)
     async with db.transaction() as tx:
         await repository.forget_project(tx, project_id)
-    assert await repository.claim(db, "worker", LEASE, 10) == []
+    assert await claim(db, "worker", LEASE, 10) == []
     sweepers = [sweeper(db, tmp_path) for _ in range(2)]
     assert sum(await asyncio.gather(*(one.cancel_once() for one in sweepers))) == 1
     assert (await read(db, late)).status is Status.CANCELED

@@ -11,6 +11,7 @@ from shared.db import Database
 from shared.memory_bus import InMemoryBus
 from shared.outbox import Relay
 from shared.testing.outbox import add_event
+from tests.support.calls import claim
 from tests.support.workers import LEASE, queue
 
 
@@ -27,7 +28,7 @@ async def test_waiting_and_live_calls_are_counted(db: Database) -> None:
     await gauges.measure(db)
     assert value("calls_queued") == 2
     assert 90 <= value("calls_oldest_queued_seconds") < 100
-    [call, _other] = await repository.claim(db, "worker", LEASE, 2)
+    [call, _other] = await claim(db, "worker", LEASE, 2)
     async with db.transaction() as tx:
         await repository.advance(tx, call.id, call.fence, Status.INITIATED)
         await repository.advance(tx, call.id, call.fence, Status.RINGING)

@@ -23,7 +23,7 @@ from shared.db import Database
 from shared.ids import new_id
 from shared.memory_bus import InMemoryBus
 from shared.testing.waiting import eventually
-from tests.support.calls import Customer, FakeProjects
+from tests.support.calls import Customer, FakeProjects, claim
 
 CALLEE = "+12025550100"
 PUBLIC = "http://127.0.0.1:8080"
@@ -41,7 +41,7 @@ async def make_call(customer: Customer, projects: FakeProjects, **body: Any) -> 
 
 async def play_through(db: Database, call_id: str, recordings: Path | None = None, *, answered: bool = True) -> None:
     """What a worker writes about a call, from the claim to its completion."""
-    [call] = await repository.claim(db, "worker", LEASE, 10)
+    [call] = await claim(db, "worker", LEASE, 10)
     assert call.id == call_id
     journal = Journal(db, call, PUBLIC)
     running = asyncio.create_task(journal.run())
@@ -103,6 +103,20 @@ async def test_a_malformed_request_names_its_field(customer: Customer, body: Any
     assert status == 400
     assert answer["code"] == "invalid_request"
     assert field in {error["field"] for error in answer["errors"]}
+
+
+async def test_a_number_on_the_do_not_call_list_is_refused_at_once(
+    customer: Customer, stranger: Customer, projects: FakeProjects, db: Database
+) -> None:
+    await stranger.ask("PUT", f"/do-not-call/{CALLEE}")
+    await make_call(customer, projects)
+    await customer.ask("PUT", f"/do-not-call/{CALLEE}")
+    body = {"number": CALLEE, "projectId": projects.project_id}
+    status, answer = await customer.ask("POST", "/call/makeCall", body)
+    assert (status, answer["code"]) == (409, "do_not_call")
+    assert await db.fetchval("SELECT count(*) FROM calls") == 1
+    async with customer.open("DELETE", f"/do-not-call/{CALLEE}"):
+        await make_call(customer, projects)
 
 
 @pytest.mark.parametrize(

@@ -53,7 +53,7 @@ async def test_a_call_is_explained(customer: Customer, stranger: Customer, db: D
 async def degrade(db: Database, call_id: str) -> None:
     journal = Journal(db, await read(db, call_id), "http://talkstack.test")
     async with running(journal.run(), "journal"):
-        journal.degraded(
+        journal.happened(
             DegradedCall(call_id=call_id, stage="llm", engine="openai", successor="local", why="late", at_ms=810)
         )
         await journal.flushed()

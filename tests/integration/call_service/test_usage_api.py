@@ -41,6 +41,63 @@ async def test_minutes_and_cost_are_summed_by_day_and_project(
     assert (await stranger.ask("GET", "/usage"))[1]["data"] == []
 
 
+async def held(db: Database, call_id: str, carrier: str, times: list[dict[str, Any]]) -> None:
+    await db.execute("UPDATE calls SET carrier = $2 WHERE id = $1", call_id, carrier)
+    for position, timings in enumerate(times):
+        await db.execute(
+            """INSERT INTO call_turns (call_id, position, role, text, start_ms, end_ms, interrupted, timings)
+               VALUES ($1, $2, 'agent', '', 0, 0, false, $3)""",
+            call_id,
+            position,
+            timings,
+        )
+
+
+async def test_percentiles_are_those_of_an_agent_or_a_carrier(
+    customer: Customer, stranger: Customer, projects: FakeProjects, db: Database
+) -> None:
+    first_agent = projects.agent["id"]
+    one, other = await made(customer, projects), await made(customer, projects)
+    projects.agent["id"] = second_agent = "0192f0c1-2222-7c44-9f3e-1b2a4c5d6e7f"
+    third, _never_answered = await made(customer, projects), await made(customer, projects)
+    await held(db, one, "sip", [{"voice_to_voice_ms": ms, "characters": 9} for ms in range(1, 51)])
+    await held(db, other, "simulated", [{"voice_to_voice_ms": ms, "usage": {"x_ms": 1}} for ms in range(51, 102)])
+    await held(db, third, "sip", [{"brain_ms": 7}, {}])
+    status, answer = await customer.ask("GET", "/usage/latency")
+    assert status == 200
+    assert [(row["agentId"], row["calls"], row["steps"]) for row in answer["data"]] == [
+        (first_agent, 2, {"voice_to_voice_ms": {"count": 101, "p50": 51.0, "p95": 96.0, "p99": 100.0}}),
+        (second_agent, 1, {"brain_ms": {"count": 1, "p50": 7.0, "p95": 7.0, "p99": 7.0}}),
+    ]
+    _, answer = await customer.ask("GET", f"/usage/latency?groupBy=carrier&projectId={projects.project_id}")
+    assert [(row["carrier"], row["agentId"], row["calls"]) for row in answer["data"]] == [
+        ("sip", None, 2),
+        ("simulated", None, 1),
+    ]
+    assert set(answer["data"][0]["steps"]) == {"voice_to_voice_ms", "brain_ms"}
+    assert (await customer.ask("GET", "/usage/latency?from=2020-01-01&to=2020-02-01"))[1]["data"] == []
+    assert (await stranger.ask("GET", "/usage/latency"))[1]["data"] == []
+    status, answer = await customer.ask("GET", "/usage/latency?groupBy=weather")
+    assert (status, answer["errors"][0]["field"]) == (422, "groupBy")
+
+
+async def test_costs_are_summed_by_what_was_used(
+    customer: Customer, stranger: Customer, projects: FakeProjects, db: Database
+) -> None:
+    lines = [
+        {"kind": "stt", "provider": "deepgram", "model": "nova-3", "unit": "seconds", "amount": 30.5, "cost": 0.004},
+        {"kind": "carrier", "provider": "sip", "model": "", "unit": "seconds", "amount": 31, "cost": 0.025833},
+    ]
+    for _ in range(2):
+        await db.execute("UPDATE calls SET costs = $2 WHERE id = $1", await made(customer, projects), lines)
+    _, usage = await customer.ask("GET", "/usage")
+    assert [(row["provider"], row["unit"], row["amount"], row["cost"], row["currency"]) for row in usage["costs"]] == [
+        ("sip", "seconds", 62, 0.051666, "USD"),
+        ("deepgram", "seconds", 61, 0.008, "USD"),
+    ]
+    assert (await stranger.ask("GET", "/usage"))[1]["costs"] == []
+
+
 @pytest.mark.parametrize(
     "query",
     [

@@ -19,7 +19,7 @@ from call_service.settings import WorkerSettings
 from shared.db import Database
 from shared.testing.waiting import eventually
 from tests.support import fake_chat_endpoint as chat
-from tests.support.calls import SECRET
+from tests.support.calls import SECRET, claim
 from tests.support.workers import LEASE, events_of, queue, read, sweeper
 
 
@@ -98,7 +98,7 @@ async def test_a_full_worker_leaves_the_queue_to_others(db: Database, calls_url:
 
 async def test_two_claimers_never_get_the_same_call(db: Database) -> None:
     made = {await queue(db, "+12025550100") for _ in range(30)}
-    claims = await asyncio.gather(*(repository.claim(db, f"w{index}", LEASE, 7) for index in range(6)))
+    claims = await asyncio.gather(*(claim(db, f"w{index}", LEASE, 7) for index in range(6)))
     claimed = [call.id for batch in claims for call in batch]
     assert len(claimed) == len(set(claimed))
     assert set(claimed) <= made
@@ -106,7 +106,7 @@ async def test_two_claimers_never_get_the_same_call(db: Database) -> None:
 
 async def test_an_old_fence_writes_nothing(db: Database) -> None:
     call_id = await queue(db, "+12025550100")
-    [call] = await repository.claim(db, "first", LEASE, 1)
+    [call] = await claim(db, "first", LEASE, 1)
     async with db.transaction() as tx:
         await repository.take_over(tx, call_id, "second", LEASE)
         assert await repository.advance(tx, call_id, call.fence, Status.INITIATED) is None
@@ -125,7 +125,7 @@ async def test_the_sweeper_ends_what_a_lost_worker_left(
     db: Database, tmp_path: Path, reached: list[Status], status: str, reason: str
 ) -> None:
     call_id = await queue(db, "+12025550100")
-    [call] = await repository.claim(db, "lost", timedelta(seconds=-1), 1)
+    [call] = await claim(db, "lost", timedelta(seconds=-1), 1)
     async with db.transaction() as tx:
         for state in reached:
             assert await repository.advance(tx, call_id, call.fence, state)
@@ -140,16 +140,16 @@ async def test_the_sweeper_ends_what_a_lost_worker_left(
 
 async def test_a_claimed_call_that_was_never_dialled_goes_back_to_the_queue(db: Database, tmp_path: Path) -> None:
     call_id = await queue(db, "+12025550100")
-    await repository.claim(db, "lost", timedelta(seconds=-1), 1)
+    await claim(db, "lost", timedelta(seconds=-1), 1)
     assert await sweeper(db, tmp_path).sweep_once() == 1
     assert (await read(db, call_id)).status is Status.QUEUED
-    [again] = await repository.claim(db, "next", LEASE, 1)
+    [again] = await claim(db, "next", LEASE, 1)
     assert again.id == call_id
 
 
 async def test_a_call_whose_lease_is_alive_is_left_alone(db: Database, tmp_path: Path) -> None:
     await queue(db, "+12025550100")
-    await repository.claim(db, "alive", LEASE, 1)
+    await claim(db, "alive", LEASE, 1)
     assert await sweeper(db, tmp_path).sweep_once() == 0
 
 

@@ -106,6 +106,12 @@ async def test_a_token_dies_when_it_expires_although_it_was_verified(stack: Any)
     await eventually(is_refused)
 
 
+async def test_a_token_from_a_clock_that_is_ahead_is_taken(stack: Any) -> None:
+    """Or a clock that is wrong at auth_service would lock out everybody who logs in; `exp` is what counts."""
+    ahead = datetime.now(UTC) + timedelta(minutes=5)
+    assert await status_of(stack, stack.auth(iat=ahead, exp=ahead + timedelta(hours=2))) == (200, "")
+
+
 async def test_a_new_signing_key_is_fetched_when_it_is_first_seen(start: Any) -> None:
     stack = await start(jwks_min_interval_seconds=0)
     stack.service.on("/project", ok)

@@ -9,10 +9,13 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from gateway.access_log import AccessLog
 from gateway.routes import Route
+from shared.envelope import error_response
 from shared.testing.waiting import eventually
+from shared.tokens import InternalTokenExpiredError
 
 
 @pytest.fixture
@@ -74,6 +77,34 @@ async def test_an_instance_that_refuses_is_left_out_for_a_while(start: Any, refu
         async with stack.client.get("/project", headers=stack.auth()) as answer:
             assert answer.status == 200
     assert await _unreachable_count(stack) - before <= 1
+
+
+async def _refuses_us(request: web.Request) -> web.Response:
+    await request.read()
+    return error_response(InternalTokenExpiredError(), "r")
+
+
+@pytest.mark.parametrize("body", [None, b"{}"])
+async def test_an_instance_whose_clock_is_wrong_is_left_out(start: Any, body: bytes | None) -> None:
+    """It finds our internal token too old, before it has done anything: another one does it, whatever the method."""
+    other = web.Application()
+    other.router.add_route("*", "/{path:.*}", _refuses_us)
+    async with TestServer(other) as server:
+        stack = await start(project_url=f"{server.make_url('')},{{service}}", ejection_seconds=60)
+        stack.service.on("/project", ok)
+        for _ in range(4):
+            async with stack.client.post("/project", data=body, headers=stack.auth()) as answer:
+                assert answer.status == 200
+        assert stack.service.count("/project") == 4
+
+
+@pytest.mark.parametrize("path", ["/project", "/call/1/ws"])
+async def test_our_own_token_refused_is_not_the_customers_fault(start: Any, path: str) -> None:
+    stack = await start()
+    stack.service.on(path, _refuses_us)
+    async with stack.client.get(path, headers=stack.auth()) as answer:
+        assert answer.status == 502
+        assert (await answer.json())["code"] == "internal_token_refused"
 
 
 async def test_a_service_that_hangs_is_504(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:

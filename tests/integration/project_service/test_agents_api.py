@@ -39,7 +39,9 @@ async def test_an_agent_is_created_with_defaults(user: Any) -> None:
         "recordingEnabled": True,
         "analysisQuestions": [],
         "transferNumbers": [],
-        "providers": {"stt": None, "llm": None, "tts": None},
+        "providers": {"stt": None, "llm": None, "tts": None, "s2s": None},
+        "requiredTests": [],
+        "tools": [],
     }
 
 
@@ -219,16 +221,20 @@ async def test_what_preparing_a_call_refuses(user: Any, service: Any, stranger: 
 async def test_a_called_number_tells_its_project_and_agent(user: Any, service: Any, stranger: Any) -> None:
     project_id = await user.project()
     agent_id = await user.agent(project_id, phoneNumber="+12025550108")
-    ask = ("POST", "/internal/calls/answer", {"e164": "+12025550108"})
+    ask = ("POST", "/internal/calls/answer", {"e164": "+12025550108", "tenants": [stranger.id, user.id]})
     status, called = await service(*ask)
-    assert (status, called["projectId"], called["agent"]["id"]) == (200, project_id, agent_id)
+    assert (status, called["tenant"], called["projectId"]) == (200, user.id, project_id)
+    assert called["agent"]["id"] == agent_id
     assert called["agent"]["silenceTimeoutSeconds"] == 6
     await user("DELETE", "/agent", {"projectId": project_id, "agentId": agent_id})
-    assert await service(*ask) == (200, {"projectId": project_id, "agent": None})
+    assert await service(*ask) == (200, {"tenant": user.id, "projectId": project_id, "agent": None})
     await user("DELETE", f"/project/{project_id}", {"cascade": True})
     status, answer = await service(*ask)
     assert (status, answer["code"]) == (404, "phone_number_not_found")
     other = await stranger.project()
     await stranger.agent(other, phoneNumber="+12025550109")
-    status, answer = await service("POST", "/internal/calls/answer", {"e164": "+12025550109"})
+    number = {"e164": "+12025550109"}
+    status, answer = await service("POST", "/internal/calls/answer", {**number, "tenants": [user.id]})
     assert (status, answer["code"]) == (404, "phone_number_not_found")
+    for tenants in ([], ["x"], None):
+        assert (await service("POST", "/internal/calls/answer", {**number, "tenants": tenants}))[0] == 400

@@ -3,7 +3,7 @@
 import asyncio
 import sys
 import wave
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -17,6 +17,7 @@ from aiohttp.test_utils import TestServer
 from call_service.calls import repository
 from call_service.calls.domain import Call
 from call_service.carriers import g711
+from call_service.carriers.sip import Trunk
 from call_service.inbound.directory import NumberDirectory
 from call_service.inbound.reception import Reception
 from call_service.projects import HttpProjectDirectory
@@ -54,6 +55,7 @@ class Office:
     db: Database
     phone: Phone
     projects: FakeProjects
+    trunk_id: str
     drain: Callable[[], Awaitable[None]]
 
     async def calls(self) -> list[Call]:
@@ -73,11 +75,15 @@ class Office:
 
 
 @asynccontextmanager
-async def office(db: Database, make_phone: MakePhone, folder: Path, *, max_calls: int = 40) -> AsyncIterator[Office]:
+async def office(
+    db: Database, make_phone: MakePhone, folder: Path, *, max_calls: int = 40, others: Sequence[Trunk] = ()
+) -> AsyncIterator[Office]:
+    """Calls come in by the trunk of `projects`, or by one of the `others`."""
     fake = FakeProjects()
     fake.numbers[NUMBER] = agent(silenceTimeoutSeconds=5)
     trunk_id = await add_trunk(db, fake.tenant)
-    phone = await make_phone(trunk(free_port(), name=trunk_id, source_networks=["127.0.0.0/8"]))
+    own = trunk(free_port(), name=trunk_id, source_networks=["127.0.0.0/8"])
+    phone = await make_phone(*others, own)
     async with TestServer(fake.app()) as server, aiohttp.ClientSession() as session:
         tokens = InternalTokens(SECRET, "call_worker", SystemClock().now)
         directory = NumberDirectory(HttpProjectDirectory(session, str(server.make_url("/")), tokens), SystemClock())
@@ -85,20 +91,21 @@ async def office(db: Database, make_phone: MakePhone, folder: Path, *, max_calls
         reception = Reception(await tools(db, phone.carrier, folder), worker, directory)
         phone.carrier.on_call(reception.take)
         async with running(worker.run(10), "worker"):
-            yield Office(db, phone, fake, worker.drain)
+            yield Office(db, phone, fake, trunk_id, worker.drain)
             await reception.close()
             await phone.carrier.close()
             await worker.drain()
 
 
-async def add_trunk(db: Database, tenant: str) -> str:
+async def add_trunk(db: Database, tenant: str, name: str = "main") -> str:
     trunk_id = new_id()
     await db.execute(
         """INSERT INTO trunks (id, tenant, name, host, transport, srtp, username, password, realm, registers, inbound,
                allowed_addresses, calls_per_second, max_concurrent)
-           VALUES ($1, $2, 'main', '127.0.0.1', 'udp', 'off', '', '', '', false, 'address', '[]', 1, 100)""",
+           VALUES ($1, $2, $3, '127.0.0.1', 'udp', 'off', '', '', '', false, 'address', '[]', 1, 100)""",
         trunk_id,
         tenant,
+        name,
     )
     return trunk_id
 
@@ -240,6 +247,53 @@ async def test_a_caller_who_gives_up_while_it_rings(
             call = await desk.only_call()
     assert (call.status, call.reason, call.sip_code) == ("canceled", "caller_gave_up", 487)
     assert await events_of(db, call.id) == ["call.ringing", "call.ended", "call.completed"]
+
+
+async def test_an_address_of_several_customers_is_of_who_has_the_called_number(
+    db: Database, make_phone: MakePhone, sipp: Sipp, tmp_path: Path
+) -> None:
+    """A provider has one address for all. Who lists somebody else's number at her own trunk gets none of its calls."""
+    other = await add_trunk(db, new_id())
+    everywhere = trunk(free_port(), name=other, source_networks=["127.0.0.0/8"], caller_ids=[NUMBER], max_calls=1)
+    async with office(db, make_phone, tmp_path, others=[everywhere]) as desk:
+        for _ in range(2):
+            async with sipp.run("uac_talk", free_port(), "-s", NUMBER, "-d", "300", remote=desk.phone.address):
+                pass
+        await refused(desk, sipp, 404, "+12025558888")
+        await until(lambda: not any(state.calls for state in desk.phone.carrier.states.values()))
+        calls = await desk.calls()
+    assert [(call.tenant, call.trunk_id) for call in calls] == [(desk.projects.tenant, desk.trunk_id)] * 2
+
+
+async def test_a_password_is_asked_for_though_somebody_else_claims_the_address(
+    db: Database, make_phone: MakePhone, sipp: Sipp, tmp_path: Path
+) -> None:
+    """And a caller whose number is the user name of somebody else's trunk isn't asked for one."""
+    other = await add_trunk(db, new_id())
+    everywhere = trunk(free_port(), name=other, source_networks=["127.0.0.0/8"])
+    async with office(db, make_phone, tmp_path, others=[everywhere]) as desk:
+        fields = {"host": "192.0.2.1", "inbound": "digest", "username": CALLER, "password": "secret"}
+        await desk.phone.carrier.use([everywhere, trunk(free_port(), name=desk.trunk_id, **fields)])
+        options = ("-s", NUMBER, "-au", CALLER, "-ap", "secret", "-d", "300")
+        async with sipp.run("uac_digest", free_port(), *options, remote=desk.phone.address):
+            proven = await desk.only_call()
+        assert (proven.tenant, proven.trunk_id) == (desk.projects.tenant, desk.trunk_id)
+
+        by_address = trunk(free_port(), name=desk.trunk_id, source_networks=["127.0.0.0/8"])
+        await desk.phone.carrier.use([trunk(free_port(), name=other, **fields), by_address])
+        async with sipp.run("uac_talk", free_port(), "-s", NUMBER, "-d", "300", remote=desk.phone.address):
+            pass
+        assert len(await desk.calls()) == 2
+
+
+async def test_keys_of_srtp_are_not_taken_in_the_clear(
+    db: Database, make_phone: MakePhone, sipp: Sipp, tmp_path: Path
+) -> None:
+    async with office(db, make_phone, tmp_path) as desk:
+        strict = trunk(free_port(), name=desk.trunk_id, transport="tls", srtp="required")
+        await desk.phone.carrier.use([strict])
+        await refused(desk, sipp, 488)
+        assert await desk.calls() == []
 
 
 async def test_calls_of_strangers_are_not_even_refused(db: Database, make_phone: MakePhone, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ async def test_a_challenge_without_credentials_is_a_refusal(make_phone: MakePhon
     phone = await make_phone(trunk(port))
     async with sipp.run("uas_reject", port, status="407"):
         call = await phone.dial()
-        assert await call.ends() == Ended(Cause.CARRIER_REJECTED, 407)
+        assert await call.ends() == Ended(Cause.CARRIER_AUTH_FAILED, 407)
 
 
 @pytest.mark.parametrize(

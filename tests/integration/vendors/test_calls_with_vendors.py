@@ -1,9 +1,11 @@
 """Calls whose agents hear, think and speak with vendors, on a real database and a carrier without a network."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -14,20 +16,23 @@ from pydantic import HttpUrl
 
 from call_service.calls import repository
 from call_service.calls.domain import Call, CallTurn
+from call_service.calls.wrap_up import Analyzer
 from call_service.carriers.port import FRAME_MS
 from call_service.dialer.runner import CallRunner
 from call_service.projects import ProjectServiceUnavailableError
-from call_service.vendors.building import Sessions
 from call_service.vendors.equipment import Vendors, equipped
 from call_service.vendors.keys import KeyRing
+from call_service.vendors.models import AgentModels, Sessions
 from call_service.vendors.recognition.whisper import WhisperRecognizer
 from call_service.vendors.synthesis.vendor import VendorSynthesizer
 from call_service.voice.brain import build_brain
-from call_service.voice.engines.bundle import load_engines
+from call_service.voice.engines.bundle import Extras, load_engines
+from call_service.voice.engines.null import NullRecognizer
 from call_service.voice.memory_leg import MemoryLeg
 from call_service.voice.options import Phrases
 from shared.db import Database
 from tests.integration.vendors.test_language_model_vendors import START, STOP, TEXT_BLOCK, event, text
+from tests.support.calls import claim
 from tests.support.fake_vendors import KEY, FakeVendors, Fault, fake_vendors
 from tests.support.sip_peers import until
 from tests.support.workers import LEASE, Switchboard, queue, read, tools
@@ -81,19 +86,20 @@ async def reaching(vendors: FakeVendors, keys: Keys) -> AsyncIterator[Vendors]:
 
 async def claimed(db: Database, **agent: Any) -> Call:
     await queue(db, providers=CHOICE, **agent)
-    [call] = await repository.claim(db, "worker", LEASE, 1)
+    [call] = await claim(db, "worker", LEASE, 1)
     return call
 
 
 async def test_a_whole_call_is_heard_thought_and_spoken_by_vendors(db: Database, tmp_path: Path) -> None:
     board, keys = Switchboard(answers=0.05), Keys()
     reply = [START, TEXT_BLOCK, text("Thank you, "), text("Anna. Bye!"), ENDS, STOP]
+    prices = {"anthropic/claude-haiku-4-5": {"tokens_in": Decimal(1), "tokens_out": Decimal(5)}}
     with structlog.testing.capture_logs() as logs:
         async with fake_vendors(texts=["I am Anna."], reply=reply) as vendors, reaching(vendors, keys) as reached:
             call = await claimed(db)
-            running = asyncio.create_task(
-                CallRunner(call, replace(await tools(db, board, tmp_path), vendors=reached)).run()
-            )
+            at_hand = replace(await tools(db, board, tmp_path), vendors=reached, price_per_minute=Decimal("0.06"))
+            at_hand = replace(at_hand, wrap_up=replace(at_hand.wrap_up, prices=prices))
+            running = asyncio.create_task(CallRunner(call, at_hand).run())
             await until(lambda: board.legs)
             leg: MemoryLeg = board.legs[call.id]
             await until(lambda: sum("tts/bytes" in path for path, _ in vendors.requests) >= 2)
@@ -115,6 +121,12 @@ async def test_a_whole_call_is_heard_thought_and_spoken_by_vendors(db: Database,
     assert (used["anthropic.tokens_in"], used["anthropic.tokens_out"]) == (30, 15)
     assert used["cartesia.characters"] > 20
     assert used["deepgram.seconds"] > 2
+    costs = {(line["kind"], line["provider"], line["model"], line["unit"]): line["cost"] for line in ended.costs}
+    assert costs["carrier", "switchboard", "", "seconds"] == ended.seconds * 0.001
+    assert costs["llm", "anthropic", "claude-haiku-4-5", "tokens_in"] == 0.00003
+    assert costs["llm", "anthropic", "claude-haiku-4-5", "tokens_out"] == 0.000075
+    assert costs["tts", "cartesia", "sonic-3", "characters"] == costs["stt", "deepgram", "nova-3", "seconds"] == 0
+    assert ended.cost == sum(Decimal(str(line["cost"])) for line in ended.costs)
     assert KEY not in str(logs)
     for table in await db.fetch("SELECT tablename FROM pg_tables WHERE schemaname = 'calls'"):
         rows = await db.fetch(f'SELECT t::text AS row FROM calls."{table["tablename"]}" t')
@@ -198,7 +210,7 @@ async def test_local_engines_stand_behind_vendors_where_they_know_the_language(d
 async def test_an_agent_without_vendors_asks_for_no_keys(db: Database) -> None:
     local, brain, keys = await load_engines("null"), build_brain(None), Keys()
     await queue(db)
-    [call] = await repository.claim(db, "worker", LEASE, 1)
+    [call] = await claim(db, "worker", LEASE, 1)
     async with (
         fake_vendors() as vendors,
         reaching(vendors, keys) as reached,
@@ -214,3 +226,94 @@ async def test_calls_of_a_project_that_begin_together_ask_for_its_keys_once() ->
     found = await asyncio.gather(*(ring.of("tenant", "project") for _ in range(5)), ring.of("tenant", "another"))
     assert sorted(keys.asked) == [("tenant", "another"), ("tenant", "project")]
     assert KEY not in repr(found)
+
+
+async def test_a_call_is_analysed_by_the_model_that_the_agent_has_chosen(db: Database, tmp_path: Path) -> None:
+    found = {"sentiment": "positive", "summary": "Anna called.", "answers": [{"answer": "Yes", "reason": None}]}
+    body = {"choices": [{"message": {"content": json.dumps(found)}, "finish_reason": "stop"}]}
+    counted = body | {"usage": {"prompt_tokens": 400, "completion_tokens": 50}}
+    llm = {"provider": "openai", "model": "gpt-4o", "options": {}, "fallbacks": []}
+    question = {"question": "Was it Anna?", "type": "Boolean", "options": None}
+    board, keys = Switchboard(answers=0.05), Keys()
+    async with fake_vendors(completion=counted) as vendors, reaching(vendors, keys) as reached:
+        await queue(db, providers={"llm": llm}, firstMessage="Hello Anna.", analysisQuestions=[question])
+        [call] = await claim(db, "worker", LEASE, 1)
+        at_hand = replace(await tools(db, board, tmp_path), vendors=reached)
+        analyzer = Analyzer(None, AgentModels(reached.keys, reached.sessions, reached.base_urls))
+        wrap_up = replace(at_hand.wrap_up, analyzer=analyzer, prices={"openai": {"tokens_in": Decimal(10)}})
+        running = asyncio.create_task(CallRunner(call, replace(at_hand, wrap_up=wrap_up)).run())
+        await until(lambda: board.legs and board.legs[call.id].queued_ms)
+        await until(lambda: board.legs[call.id].queued_ms == 0, 20)
+        board.legs[call.id].end()
+        async with asyncio.timeout(30):
+            await running
+        await board.close()
+        assert [body["model"] for _, body in vendors.requests] == ["gpt-4o"]
+    completed = await read(db, call.id)
+    assert completed.completed_at is not None
+    assert completed.analysis is not None
+    assert (completed.analysis["source"], completed.analysis["summary"]) == ("llm", "Anna called.")
+    assert completed.analysis["custom_analysis_data"] == {"Was it Anna?": "Yes"}
+    used = {line["unit"]: line["amount"] for line in completed.costs if line["kind"] == "llm"}
+    assert used == {"tokens_in": 400, "tokens_out": 50}
+    assert completed.cost == Decimal("0.004")
+
+
+async def test_rules_analyse_where_the_agents_model_fails(db: Database, tmp_path: Path) -> None:
+    async with fake_vendors(fault=Fault.EXPIRED) as vendors, reaching(vendors, Keys()) as reached:
+        call = await claimed(db)
+        analyzer = Analyzer(None, AgentModels(reached.keys, reached.sessions, reached.base_urls))
+        found = await analyzer.analyze(call, [], [])
+    assert (found["source"], len(vendors.requests)) == ("rules", 1)
+    async with fake_vendors() as vendors, reaching(vendors, Keys(is_down=True)) as reached:
+        analyzer = Analyzer(None, AgentModels(reached.keys, reached.sessions, reached.base_urls))
+        assert (await analyzer.analyze(call, [], []))["source"] == "rules"
+        assert vendors.requests == []
+
+
+LOCAL_CHOICE = {
+    "stt": {"provider": "faster_whisper", "fallbacks": [{"provider": "deepgram"}]},
+    "llm": {"provider": "xllamacpp"},
+    "tts": {"provider": "kokoro", "voice": "bm_george"},
+}
+
+
+async def test_engines_that_the_operator_has_models_for_are_chosen_by_name(db: Database) -> None:
+    asked: list[str] = []
+
+    class Kokoro:
+        async def synthesize(self, text: str, voice_id: str) -> bytes:
+            asked.append(voice_id)
+            return b""
+
+    def whisper(language: str) -> NullRecognizer:
+        asked.append(language)
+        return NullRecognizer()
+
+    llama, keys = build_brain(None), Keys()
+    extras = Extras(whisper=whisper, llama=llama, kokoro=Kokoro())
+    local = replace(await load_engines("null"), extras=extras)
+    await queue(db, providers=LOCAL_CHOICE, language="de-DE", voice_id="heart")
+    [call] = await claim(db, "worker", LEASE, 1)
+    async with (
+        fake_vendors() as vendors,
+        reaching(vendors, keys) as reached,
+        equipped(call, local, build_brain(None), reached) as chosen,
+    ):
+        assert [name for name, _ in chosen.recognizers] == ["faster_whisper", "deepgram"]
+        assert chosen.brains == [("xllamacpp", llama)]
+        [(_, voice)] = chosen.synthesizers
+        await voice.synthesize("Hallo.", "heart")
+    assert asked == ["de-DE", "bm_george"]
+    assert keys.asked == [(call.tenant, call.project_id)]  # for the fallback
+
+
+async def test_a_worker_without_the_model_dials_nobody(db: Database, tmp_path: Path) -> None:
+    board, keys = Switchboard(), Keys()
+    async with fake_vendors() as vendors, reaching(vendors, keys) as reached:
+        await queue(db, providers={"tts": LOCAL_CHOICE["tts"]})
+        [call] = await claim(db, "worker", LEASE, 1)
+        await CallRunner(call, replace(await tools(db, board, tmp_path), vendors=reached)).run()
+    ended = await read(db, call.id)
+    assert (ended.status, ended.reason, ended.fault) == ("failed", "engine_missing", "platform")
+    assert (board.asked, keys.asked) == ([], [])

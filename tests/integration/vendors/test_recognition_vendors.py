@@ -24,7 +24,7 @@ from call_service.vendors.recognition.assemblyai import AssemblyAiWire
 from call_service.vendors.recognition.deepgram import DeepgramWire
 from call_service.vendors.recognition.streaming import StreamingRecognizer
 from call_service.vendors.recognition.whisper import WhisperRecognizer
-from call_service.vendors.usage import Meter
+from call_service.vendors.usage import Meter, by_unit
 from shared.providers import PROVIDERS
 from tests.support.fake_vendors import KEY, FakeVendors, Fault, fake_vendors, tone
 from tests.support.sip_peers import until
@@ -71,7 +71,7 @@ async def test_each_utterance_of_a_call_gets_its_own_text_over_one_connection(na
             assert await recognizer.recognize(second) == "On Monday."
         assert len(vendors.requests) == 1
         assert vendors.messages[-1] in {'{"type":"CloseStream"}', '{"type":"Terminate"}'}
-        assert meter.totals[name, "seconds"] == pytest.approx(5.5, abs=0.1)
+        assert by_unit(meter.totals)[f"{name}.seconds"] == pytest.approx(5.5, abs=0.1)
         assert vendors.open_sockets == 0
 
 
@@ -93,7 +93,7 @@ async def test_a_fallback_that_did_not_listen_is_sent_each_utterance_at_once(nam
         async with recognizer_of(name, vendors) as (recognizer, meter):
             assert await recognizer.recognize(SPEECH) == "Hello there."
             assert await recognizer.recognize(tone(1.0)[2:]) == "On Monday."
-        assert meter.totals[name, "seconds"] == pytest.approx(3.0, abs=0.1)
+        assert by_unit(meter.totals)[f"{name}.seconds"] == pytest.approx(3.0, abs=0.1)
 
 
 @STREAMING
@@ -132,7 +132,7 @@ async def test_whisper_gets_a_form_and_counts_seconds() -> None:
         assert await recognizer.recognize(SPEECH) == "Good morning."
     wanted = {"model": "whisper-1", "language": "en", "response_format": "json", "prompt": "Talkstack"}
     assert vendors.requests == [("/openai/audio/transcriptions", wanted)]
-    assert meter.totals["openai", "seconds"] == pytest.approx(2.0)
+    assert by_unit(meter.totals)["openai.seconds"] == pytest.approx(2.0)
 
 
 FAILING: list[tuple[str, Fault, type[VendorError], bool]] = [

@@ -22,7 +22,7 @@ from call_service.vendors.errors import (
 )
 from call_service.vendors.synthesis.sources import CartesiaSource, DeepgramSource, ElevenLabsSource, OpenAiSource
 from call_service.vendors.synthesis.vendor import VendorSynthesizer, new_cache
-from call_service.vendors.usage import Meter
+from call_service.vendors.usage import Meter, by_unit
 from shared.providers import PROVIDERS
 from tests.support.fake_vendors import KEY, FakeVendors, Fault, fake_vendors
 from tests.support.sip_peers import until
@@ -59,7 +59,7 @@ async def test_a_sentence_becomes_half_a_second_of_clean_pcm_at_8_khz(name: str)
         pcm = await voice.synthesize("Good *morning*.", "heart")
     assert len(pcm) == pytest.approx(8000, abs=40)
     assert rms(pcm[1000:-1000]) == pytest.approx(8000 / 2**0.5, rel=0.05)  # torn samples would be noise
-    assert meter.totals == {(name, "characters"): len("Good morning .")}
+    assert by_unit(meter.totals) == {f"{name}.characters": len("Good morning .")}
 
 
 REQUESTS = {
@@ -106,7 +106,7 @@ async def test_a_repeated_text_is_paid_once() -> None:
     async with fake_vendors() as vendors, voice_of("cartesia", vendors) as (voice, meter):
         assert await voice.synthesize("Hi.", "heart") == await voice.synthesize("Hi.", "heart")
     assert len(vendors.requests) == 1
-    assert meter.totals["cartesia", "characters"] == 3
+    assert by_unit(meter.totals)["cartesia.characters"] == 3
 
 
 async def test_a_text_without_words_is_not_sent() -> None:

@@ -1,7 +1,6 @@
 """What a batch may do next, as pure functions."""
 
 import itertools
-from collections import Counter
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -15,6 +14,7 @@ from call_service.batches import rules
 from call_service.batches.domain import Batch, BatchStatus, Retry
 from call_service.batches.rules import Breaker, Choice
 from call_service.calls.domain import TERMINAL, Fault, Status
+from call_service.capacity.domain import spacing, starts
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
 FAULTS: tuple[Fault, ...] = ("callee", "agent", "tenant", "provider", "carrier", "platform", "none")
@@ -45,6 +45,7 @@ def batch(**changes: Any) -> Batch:
         calls_per_second=None,
         attempts_per_day=None,
         budget=None,
+        pre_dial_url=None,
         next_dial_at=NOW,
         blocked_until=NOW,
         recent="",
@@ -76,18 +77,6 @@ def test_the_allowance_keeps_every_limit(
         assert allowed == 0
 
 
-@given(st.lists(st.sampled_from("abc"), max_size=12), st.integers(0, 50))
-def test_places_are_shared_between_tenants_and_then_their_batches(tenants: list[str], limit: int) -> None:
-    offered = rules.shares(tenants, limit)
-    of_tenant = Counter[str]()
-    for tenant, share in zip(tenants, offered, strict=True):
-        of_tenant[tenant] += share
-        own = [one for owner, one in zip(tenants, offered, strict=True) if owner == tenant]
-        assert max(own) - min(own) <= 1
-    assert len(set(of_tenant.values())) <= 1
-    assert sum(offered) >= (limit if tenants else 0)
-
-
 def test_a_free_call_needs_no_budget() -> None:
     assert rules.allowance(batch(budget=Decimal("0.01")), 5, Decimal(0)) == 5
 
@@ -98,31 +87,22 @@ def test_an_open_breaker_lets_one_call_probe() -> None:
 
 
 @given(st.floats(0.01, 100), st.lists(st.floats(0, 3), max_size=30), st.integers(1, 20))
-def test_the_pace_is_never_exceeded_and_never_lost(per_second: float, waits: list[float], wanted: int) -> None:
-    """However irregularly a worker looks: starts are spaced, and one that looks each second loses none."""
-    now, next_dial_at = NOW, NOW - timedelta(hours=1)
+def test_the_pace_of_a_batch_is_kept(per_second: float, waits: list[float], wanted: int) -> None:
+    """However irregularly a worker looks, starts are spaced."""
+    known, now = batch(calls_per_second=per_second, next_dial_at=NOW - timedelta(hours=1)), NOW
     begun: list[datetime] = []
     for wait in waits:
-        found = rules.starts(now, next_dial_at, per_second, wanted)
-        assert len(found) <= wanted
+        found = starts(now, wanted, rules.paces(known), known.next_dial_at)
         begun += found
-        if found:
-            assert now <= found[0]
-            next_dial_at = found[-1] + rules.spacing(per_second)
+        known = replace(known, next_dial_at=rules.next_dial_at(known, found))
         now += timedelta(seconds=wait)
     for earlier, later in itertools.pairwise(begun):
-        assert later - earlier >= rules.spacing(per_second) - timedelta(microseconds=len(begun))
+        assert later - earlier >= spacing(per_second)
 
 
-@given(st.floats(0.1, 50))
-def test_a_look_each_second_keeps_the_full_pace(per_second: float) -> None:
-    next_dial_at, begun = NOW, 0
-    for second in range(20):
-        found = rules.starts(NOW + timedelta(seconds=second), next_dial_at, per_second, 1000)
-        begun += len(found)
-        if found:
-            next_dial_at = found[-1] + rules.spacing(per_second)
-    assert begun >= int(20 * per_second)
+def test_a_batch_without_a_pace_has_none() -> None:
+    assert rules.paces(batch()) == []
+    assert rules.next_dial_at(batch(), [NOW + timedelta(seconds=9)]) == NOW
 
 
 @given(
@@ -160,6 +140,7 @@ RETRY = Retry(on=("busy", "no-answer"), max=2, delay_minutes=30)
         (Status.CANCELED, "outside_window", 3, "pending", 2, 0),
         (Status.CANCELED, "do_not_call", 1, "canceled", 1, 0),
         (Status.CANCELED, "canceled_by_api", 1, "canceled", 1, 0),
+        (Status.CANCELED, "pre_dial_refused", 2, "canceled", 1, 0),
     ],
 )
 def test_after_a_call(status: Status, reason: str, attempts: int, state: str, counted: int, wait: int) -> None:
@@ -193,6 +174,32 @@ def test_the_breaker_opens_on_bad_luck_only(results: list[tuple[Fault, bool]]) -
             assert breaker.trips == before.trips + 1
         if fault == "callee" and not is_blocked:
             assert breaker.trips == 0
+
+
+@pytest.mark.parametrize(
+    ("failures", "jitter", "minutes"), [(0, 0.0, 0.5), (0, 1.0, 1), (1, 1.0, 2), (2, 0.0, 2), (3, 1.0, 8)]
+)
+def test_a_question_without_an_answer_is_asked_again_later(failures: int, jitter: float, minutes: float) -> None:
+    step = rules.after_pre_dial_failure(NOW, 3, failures, jitter)
+    assert step == rules.Next("pending", 2, NOW + timedelta(minutes=minutes), failures + 1)
+
+
+def test_a_question_is_not_asked_for_ever() -> None:
+    last = rules.PRE_DIAL_MAX_FAILURES - 1
+    assert rules.after_pre_dial_failure(NOW, 1, last) == rules.Next("failed", 0, NOW, last + 1)
+
+
+@pytest.mark.parametrize(
+    "reason", ["batch_paused", "outside_window", "do_not_call", "canceled_by_api", "pre_dial_refused"]
+)
+def test_what_was_not_dialled_neither_opens_the_breaker_nor_closes_it(reason: str) -> None:
+    for known in (Breaker("FF.", 0), Breaker("", 2)):
+        assert rules.after_result(known, "none", reason, is_blocked=False) == known
+
+
+def test_a_server_that_does_not_answer_opens_the_breaker() -> None:
+    breaker = Breaker("F" * 9, 0)
+    assert rules.after_result(breaker, "tenant", "pre_dial_failed", is_blocked=False).trips == 1
 
 
 def test_the_breaker_waits_longer_each_time_and_then_gives_up() -> None:

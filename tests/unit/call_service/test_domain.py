@@ -1,7 +1,6 @@
 """The state machine of a call."""
 
 from datetime import UTC, date, datetime, timedelta
-from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -11,7 +10,6 @@ from call_service.calls.domain import LIVE, TERMINAL, Status, allowed_before, ou
 from call_service.calls.errors import VariableMissingError
 from call_service.calls.schemas import HistoryQuery
 from call_service.calls.service import fill_agent
-from call_service.dialer.journal import cost_of
 from tests.support.ended_calls import ended_call
 
 ID = "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f"
@@ -63,10 +61,6 @@ def test_a_call_that_nobody_answered_has_no_length() -> None:
 def test_the_other_party_depends_on_the_direction() -> None:
     assert ended_call().other_party == "+12025550100"
     assert ended_call(direction="inbound").other_party == "+12025550199"
-
-
-def test_cost_is_by_the_second_to_the_millionth() -> None:
-    assert cost_of(31, Decimal("0.05")) == Decimal("0.025833")
 
 
 def test_an_unfilled_placeholder_is_named() -> None:

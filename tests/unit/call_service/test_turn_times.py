@@ -4,16 +4,17 @@ from collections import Counter
 
 from call_service.calls.timeline import TimedTurn, spreads
 from call_service.dialer.turn_times import TurnTimes
+from call_service.vendors.usage import Used
 from call_service.voice.options import TurnTimings
 
 
 def test_usage_is_of_the_turn_and_what_did_not_happen_is_left_out() -> None:
-    usage: Counter[tuple[str, str]] = Counter()
+    usage: Counter[Used] = Counter()
     times = TurnTimes("simulated", usage)
     assert times.of(TurnTimings(endpointing_ms=0)) == {"endpointing_ms": 0}
-    usage["openai", "tokens_in"] += 40
+    usage[Used("llm", "openai", "gpt-4o-mini", "tokens_in")] += 40
     assert times.of(TurnTimings(brain_ms=120)) == {"brain_ms": 120, "usage": {"openai.tokens_in": 40}}
-    usage["openai", "tokens_in"] += 2
+    usage[Used("llm", "openai", "gpt-4o", "tokens_in")] += 2
     assert times.of(TurnTimings()) == {"usage": {"openai.tokens_in": 2}}
 
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from call_service.carriers.scripts import Conversation
 from call_service.carriers.simulated.book import ScriptBook
 from call_service.carriers.simulated.replies import Dialogue, sentences
-from call_service.carriers.simulated.script import Conversation
 
 _SCRIPT = ScriptBook.load().find("+12025550100")
 assert _SCRIPT

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from call_service.carriers.port import Cause, DtmfReceived, Ended
+from call_service.carriers.scripts import Script
 from call_service.carriers.simulated import ScriptBook, ScriptError
 from call_service.carriers.simulated.book import MAX_FILE_BYTES
-from call_service.carriers.simulated.script import Script
 from call_service.carriers.testing import CallProbe
 
 Perform = Callable[..., Awaitable[tuple[CallProbe, Any]]]
@@ -122,6 +122,25 @@ async def test_keys_come_after_the_answer_even_when_they_come_first(perform: Per
     await time.advance(100)
     assert call.events[-1] == DtmfReceived("7")
     assert len(call.events) == 3
+
+
+@pytest.mark.parametrize("words", [2, 5])
+async def test_an_interruption_after_words_comes_350_ms_each_after_the_agent_began(
+    perform: Perform, words: int
+) -> None:
+    call, time = await perform(turns=[{"interrupt_after_words": words, "dtmf": "1"}])
+    call.leg.play(b"\x00\x20" * 8 * 4_000)
+    start = time.time()
+    await call.until(lambda: DtmfReceived("1") in call.events)
+    assert round((time.time() - start) * 1000) == pytest.approx(words * 350, abs=40)
+
+
+async def test_what_the_callee_said_is_known_with_its_end(perform: Perform) -> None:
+    call, time = await perform(turns=[{"say": "One."}, {"after_ms": 500, "say": "Two."}, {"silence_ms": 5_000}])
+    await time.advance(3_000)
+    (one, one_ms), (two, two_ms) = call.leg.said
+    assert (one, two) == ("One.", "Two.")
+    assert two_ms - one_ms == pytest.approx(500 + 420, abs=60)
 
 
 @pytest.mark.parametrize(("patience_ms", "hangs_up"), [(2_000, True), (None, False)])

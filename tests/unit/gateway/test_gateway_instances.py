@@ -34,11 +34,11 @@ def _named(instances: Instances, url: str) -> Instance:
     return next(one for one in instances.candidates() if one.base_url == url)
 
 
-def _fail(instances: Instances, url: str, times: int = 1, *, is_unreachable: bool = False) -> None:
+def _fail(instances: Instances, url: str, times: int = 1, *, is_useless: bool = False) -> None:
     instance = _named(instances, url)
     for _ in range(times):
         instances.begin(instance)
-        instances.failed(instance, is_unreachable=is_unreachable)
+        instances.failed(instance, is_useless=is_useless)
 
 
 def test_some_failures_in_a_row_eject_and_a_success_between_them_does_not() -> None:
@@ -53,14 +53,14 @@ def test_some_failures_in_a_row_eject_and_a_success_between_them_does_not() -> N
 
 def test_one_that_can_not_be_reached_is_left_out_at_once() -> None:
     instances, _ = _instances()
-    _fail(instances, "a", is_unreachable=True)
+    _fail(instances, "a", is_useless=True)
     assert _first(instances) == {"b": 6}
     assert [one.base_url for one in instances.candidates()] == ["b", "a"]
 
 
 def test_after_its_time_one_request_tries_it() -> None:
     instances, time = _instances()
-    _fail(instances, "a", is_unreachable=True)
+    _fail(instances, "a", is_useless=True)
     time.seconds += 2
     assert _first(instances) == {"a": 3, "b": 3}
     instances.begin(_named(instances, "a"))
@@ -71,7 +71,7 @@ def test_after_its_time_one_request_tries_it() -> None:
 
 def test_a_trial_that_says_nothing_frees_the_place_for_the_next() -> None:
     instances, time = _instances()
-    _fail(instances, "a", is_unreachable=True)
+    _fail(instances, "a", is_useless=True)
     time.seconds += 2
     instances.begin(_named(instances, "a"))
     instances.undecided(_named(instances, "a"))
@@ -80,7 +80,7 @@ def test_a_trial_that_says_nothing_frees_the_place_for_the_next() -> None:
 
 def test_each_failed_trial_doubles_the_time_up_to_a_limit() -> None:
     instances, time = _instances()
-    _fail(instances, "a", is_unreachable=True)
+    _fail(instances, "a", is_useless=True)
     spans = []
     for _ in range(5):
         ejected = _named(instances, "a").ejected_until - time.seconds
@@ -93,7 +93,7 @@ def test_each_failed_trial_doubles_the_time_up_to_a_limit() -> None:
 
 def test_a_new_list_keeps_what_is_known_of_those_that_stay() -> None:
     instances, _ = _instances("a", "b")
-    _fail(instances, "a", is_unreachable=True)
+    _fail(instances, "a", is_useless=True)
     instances.replace(["a", "c"])
     assert _first(instances) == {"c": 6}
 

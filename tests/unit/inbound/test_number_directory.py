@@ -1,6 +1,7 @@
 """What the project service said about a number is remembered: briefly while it answers, longer while it is away."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +11,7 @@ from call_service.inbound import directory
 from call_service.inbound.directory import NumberDirectory
 from call_service.projects import CalledNumber, ProjectServiceUnavailableError
 
-FOUND = CalledNumber("p", {"name": "Maya"})
+FOUND = CalledNumber("t", "p", {"name": "Maya"})
 
 
 class Source:
@@ -25,7 +26,7 @@ class Source:
     def now(self) -> datetime:
         return self.time
 
-    async def called(self, tenant: str, number: str) -> CalledNumber:
+    async def called(self, tenants: Sequence[str], number: str) -> CalledNumber:
         self.asked += 1
         if self.hangs:
             await asyncio.Event().wait()
@@ -38,11 +39,11 @@ async def test_it_is_asked_again_after_five_seconds() -> None:
     source = Source()
     numbers = NumberDirectory(source, source)
     for _ in range(3):
-        assert await numbers.called("t", "+1") is FOUND
+        assert await numbers.called(["t"], "+1") is FOUND
     assert source.asked == 1
     source.time += timedelta(seconds=6)
-    await numbers.called("t", "+1")
-    await numbers.called("other", "+1")
+    await numbers.called(["t"], "+1")
+    await numbers.called(["other"], "+1")
     assert source.asked == 3
 
 
@@ -51,23 +52,23 @@ async def test_an_outage_is_bridged_for_ten_minutes(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(directory, "TIMEOUT_SECONDS", 0.01)
     source = Source()
     numbers = NumberDirectory(source, source)
-    await numbers.called("t", "+1")
+    await numbers.called(["t"], "+1")
     source.hangs, source.error = hangs, ProjectServiceUnavailableError()
     source.time += timedelta(minutes=9)
-    assert await numbers.called("t", "+1") is FOUND
+    assert await numbers.called(["t"], "+1") is FOUND
     source.time += timedelta(minutes=2)
     with pytest.raises(ProjectServiceUnavailableError):
-        await numbers.called("t", "+1")
+        await numbers.called(["t"], "+1")
 
 
 async def test_a_number_that_is_gone_is_gone() -> None:
     source = Source()
     numbers = NumberDirectory(source, source)
-    await numbers.called("t", "+1")
+    await numbers.called(["t"], "+1")
     source.error = PhoneNumberUnknownError()
     source.time += timedelta(seconds=6)
     with pytest.raises(PhoneNumberUnknownError):
-        await numbers.called("t", "+1")
+        await numbers.called(["t"], "+1")
 
 
 async def test_it_remembers_a_thousand_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,5 +76,5 @@ async def test_it_remembers_a_thousand_numbers(monkeypatch: pytest.MonkeyPatch) 
     source = Source()
     numbers = NumberDirectory(source, source)
     for number in ("1", "2", "3", "1"):
-        await numbers.called("t", number)
+        await numbers.called(["t"], number)
     assert source.asked == 4

@@ -4,18 +4,19 @@ from typing import Any, get_args
 
 import pytest
 
-from project_service.agents.providers import LlmName, Providers, SttName, TtsName
+from project_service.agents.providers import LlmName, Providers, S2sName, SttName, TtsName
 from shared.endpoints import validate
 from shared.errors import InvalidRequestError
-from shared.providers import offering
+from shared.providers import LOCAL_PROVIDERS, STAGES, offering
 
 VOICE = {"provider": "elevenlabs", "voice": "JBFqnCBsd6RMkjVDRZzb"}
 
 
 def test_the_names_are_those_of_the_providers_that_have_the_stage() -> None:
-    assert get_args(SttName) == offering("stt")
-    assert get_args(LlmName) == offering("llm")
-    assert get_args(TtsName) == offering("tts")
+    names = {"stt": SttName, "llm": LlmName, "tts": TtsName, "s2s": S2sName}
+    for stage in STAGES:
+        local = [name for name, its in LOCAL_PROVIDERS.items() if its == stage]
+        assert get_args(names[stage]) == tuple(sorted([*offering(stage), *local])), stage
 
 
 def test_nothing_chosen_is_everything_local() -> None:
@@ -32,6 +33,20 @@ def test_fallbacks_are_needed_as_well() -> None:
     assert chosen.names() == {"deepgram", "groq", "elevenlabs"}
 
 
+def test_local_engines_need_no_key() -> None:
+    given = {"stt": {"provider": "faster_whisper"}, "tts": {"provider": "kokoro", "voice": "bm_george"}}
+    assert Providers.model_validate(given).names() == set()
+    given = {"llm": {"provider": "xllamacpp", "fallbacks": [{"provider": "groq"}]}}
+    assert Providers.model_validate(given).names() == {"groq"}
+
+
+def test_a_model_that_hears_and_speaks_needs_a_key_beside_those_of_the_stages() -> None:
+    chosen = Providers.model_validate({"s2s": {"provider": "openai"}, "llm": {"provider": "groq"}})
+    assert chosen.names() == {"openai", "groq"}
+    assert chosen.s2s is not None
+    assert chosen.s2s.voice == "marin"
+
+
 @pytest.mark.parametrize(
     ("given", "field", "message"),
     [
@@ -46,6 +61,13 @@ def test_fallbacks_are_needed_as_well() -> None:
         ({"llm": {"provider": "openai", "options": {"a b": 1}}}, "llm.options.a b.[key]", "pattern"),
         ({"llm": {"provider": "openai", "fallbacks": [{"provider": "deepgram"}]}}, "llm.fallbacks.0.provider", "Input"),
         ({"llm": {"provider": "openai", "fallbacks": [{"provider": "groq"}] * 4}}, "llm.fallbacks", "at most 3"),
+        ({"s2s": {"provider": "groq"}}, "s2s.provider", "Input should be 'azure_openai' or 'openai'"),
+        ({"s2s": {"provider": "azure_openai"}}, "s2s", "no default model"),
+        ({"s2s": {"provider": "azure_openai", "model": "talk"}}, "s2s", "name a deployment of yours"),
+        ({"s2s": {"provider": "openai", "fallbacks": []}}, "s2s.fallbacks", "Extra inputs"),
+        ({"llm": {"provider": "xllamacpp", "model": "x"}}, "llm", "The operator has chosen"),
+        ({"stt": {"provider": "faster_whisper", "options": {"x": 1}}}, "stt", "The operator has chosen"),
+        ({"tts": {"provider": "kokoro"}}, "tts.voice", "This field is required."),
         ({"vad": {"provider": "openai"}}, "vad", "Extra inputs"),
     ],
 )

@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 from standardwebhooks import Webhook, WebhookVerificationError
 
-from project_service.webhooks.secrets import new_secret, signed_headers
+from project_service.webhooks.secrets import new_secret
+from shared.signatures import signed_headers
 
 
 def test_secrets_are_random_and_have_the_standards_form() -> None:

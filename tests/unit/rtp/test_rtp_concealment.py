@@ -7,8 +7,8 @@ from math import pi, sin
 import pytest
 
 from call_service.carriers import g711
+from call_service.carriers.concealment import Concealer, blend, shorten
 from call_service.carriers.port import FRAME_BYTES, SILENCE_FRAME
-from call_service.carriers.rtp.concealment import Concealer, blend, shorten
 
 
 def tone(samples: int, hertz: float = 200, start: int = 0) -> bytes:

@@ -2,11 +2,13 @@
 
 import gc
 import time
+from collections.abc import Sequence
 from random import Random
 
 import structlog
 
 from call_service.carriers.port import Answered, CallGoneError, CallRefusedError
+from call_service.carriers.sip.arrival import Arrival
 from call_service.carriers.sip.digest import Challenger
 from call_service.carriers.sip.flow import Address
 from call_service.carriers.sip.front_desk import FrontDesk
@@ -56,19 +58,23 @@ class Desk(FrontDesk):
         self._random = random
         super().__init__(us.agent, Challenger("test", b"secret", time.time), lambda: self.lines, self._take)
 
-    def _take(self, line: TrunkLine, transaction: InviteServer) -> None:
-        line.calls += 1
-        call = IncomingCall(self._us.agent, transaction, "a", self._us.make_leg, lambda _call: self._decided(line))
+    def _take(self, lines: Sequence[TrunkLine], transaction: InviteServer) -> None:
+        arrival = Arrival(lines, transaction.flow, self)
+        call = IncomingCall(
+            self._us.agent,
+            transaction,
+            arrival.trunks,
+            self._us.make_leg,
+            lambda _call: arrival.leave(),
+            admit=arrival.choose,
+        )
         if self._random.random() < 0.3:
             return
         try:
+            call.belongs_to(self._random.choice(call.trunks))
             self.legs.append(call.answer())
         except (CallGoneError, CallRefusedError):
             return
-
-    @staticmethod
-    def _decided(line: TrunkLine) -> None:
-        line.calls -= 1
 
 
 def twist(seed: bytes, others: list[bytes], random: Random) -> bytes:

@@ -59,7 +59,13 @@ def test_a_yes_to_a_question_that_is_still_spoken_is_an_answer(told_over_the_age
     assert call.conversation.heard == ["Tell me.", "Yes."]
 
 
-@pytest.mark.parametrize("text", ["", "…", "Mm-hmm.", "uh huh", "OK, right.", "I see.", "Yeah, sure."])
+def test_an_uh_huh_before_the_question_is_no_answer_to_it(told_over_the_agent: Callable[..., Any]) -> None:
+    call = told_over_the_agent("Uh-huh.", [LONG, Say("Is that right?", "yes_no")])
+    assert call.conversation.heard == ["Tell me."]
+    assert f"{LONG.text} Is that right?" in [turn.text for turn in call.result.turns if not turn.interrupted]
+
+
+@pytest.mark.parametrize("text", ["", "…", "Mm-hmm.", "uh huh", "OK, right.", "I see.", "Yeah, sure.", "Aha."])
 def test_backchannels(text: str) -> None:
     assert is_backchannel(text)
 

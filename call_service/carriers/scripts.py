@@ -1,16 +1,37 @@
 """Scripts: what a simulated callee does, as data."""
 
-import re
-from typing import Annotated, Literal, Self
+from functools import lru_cache
+from typing import Annotated, Any, Literal, Self
 
+import re2
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+MAX_PATTERN_BYTES = 1 << 20  # of a compiled one
+
+
+@lru_cache(maxsize=512)
+def _compiled(pattern: str) -> Any:
+    options = re2.Options()
+    options.case_sensitive = False
+    options.log_errors = False
+    options.max_mem = MAX_PATTERN_BYTES
+    return re2.compile(pattern, options)
+
+
+def matches(pattern: str, text: str) -> bool:
+    """Is the regular expression somewhere in `text`, whatever the case?
+
+    Scripts come from customers too: RE2 takes linear time and bounded memory (https://github.com/google/re2).
+    """
+    return _compiled(pattern).search(text) is not None
 
 
 def _compilable(pattern: str) -> str:
     try:
-        re.compile(pattern)
-    except re.error as error:
-        raise ValueError(f"not a regular expression: {error}") from error
+        _compiled(pattern)
+    except re2.error as error:
+        reason = error.args[0].decode() if isinstance(error.args[0], bytes) else error
+        raise ValueError(f"not a regular expression of RE2: {reason}") from error
     return pattern
 
 
@@ -34,9 +55,15 @@ class Turn(_Strict):
     interrupt_after_ms: Milliseconds | None = Field(
         default=None, description="Begin while the agent is speaking, so long after it started."
     )
+    interrupt_after_words: int | None = Field(
+        default=None, ge=1, le=100, description="The same, after about so many words of the agent."
+    )
     after_ms: Milliseconds = Field(default=0, description="Wait so long before beginning.")
     noise_db: float | None = Field(
         default=None, ge=0, le=60, description="From here on, line noise so many dB below the level of speech."
+    )
+    packet_loss_percent: float | None = Field(
+        default=None, ge=0, le=50, description="From here on, so many of 100 packets don't reach the agent."
     )
     say: Text | None = None
     dtmf: Annotated[str, Field(pattern=r"^[0-9*#A-D]{1,32}$")] | None = None
@@ -47,8 +74,9 @@ class Turn(_Strict):
 
     @model_validator(mode="after")
     def _begins_in_one_way(self) -> Self:
-        if self.wait_for is not None and self.interrupt_after_ms is not None:
-            raise ValueError("wait_for and interrupt_after_ms exclude each other")
+        ways = (self.wait_for, self.interrupt_after_ms, self.interrupt_after_words)
+        if sum(way is not None for way in ways) > 1:
+            raise ValueError("wait_for, interrupt_after_ms and interrupt_after_words exclude each other")
         return self
 
 
@@ -97,6 +125,13 @@ class Script(_Strict):
         default=None, description="How to go on after the turns; null: stay silent."
     )
     conversation_of: Number | None = Field(default=None, description="Go on like the callee of this number.")
+
+    def on_line(self, noise_db: float | None, packet_loss_percent: float | None) -> Self:
+        """The same callee on a line that is noisy, or loses packets, from the answer on."""
+        if noise_db is None and packet_loss_percent is None:
+            return self
+        from_the_answer_on = Turn(noise_db=noise_db, packet_loss_percent=packet_loss_percent)
+        return self.model_copy(update={"turns": (from_the_answer_on, *self.turns)})
 
     @model_validator(mode="after")
     def _goes_on_in_one_way(self) -> Self:

@@ -1,0 +1,15 @@
+"""What can go wrong with a request about tests of agents."""
+
+from shared.errors import ConflictError, NotFoundError
+
+
+class AgentTestNotFoundError(NotFoundError):
+    """There is no test with this id of this agent; tests are kept for thirty days."""
+
+    code = "agent_test_not_found"
+
+
+class TooManyTestsError(ConflictError):
+    """Five of your tests are open already; wait until one is finished."""
+
+    code = "too_many_tests"

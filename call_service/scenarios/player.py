@@ -1,0 +1,121 @@
+"""Plays the scenarios of tests at a worker, beside its calls and in their places."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Protocol
+
+import structlog
+
+from call_service.scenarios import events, repository
+from call_service.scenarios.domain import Taken
+from call_service.scenarios.judging import Observation, judge
+from call_service.scenarios.report import ScenarioReport
+from call_service.scenarios.scenario import Scenario
+from call_service.scenarios.stage import Cast
+from shared.db import Database
+from shared.notifications import Repeater
+
+log = structlog.get_logger(__name__)
+
+POLL_SECONDS = 5.0
+LEASE = timedelta(seconds=30)
+WORKER_LOST = Observation("failed", "worker_lost")
+BROKEN = Observation("failed", "internal_error")
+
+Play = Callable[[Scenario, Cast], Awaitable[ScenarioReport]]
+
+
+class Places(Protocol):
+    """The places of a worker, which calls need too."""
+
+    def reserve(self) -> bool:
+        """Take one, if there is one."""
+
+    def unreserve(self) -> None:
+        """Give it back."""
+
+
+class ScenarioPlayer:
+    """Takes scenarios of all users' tests, `at_once` at most."""
+
+    def __init__(self, db: Database, play: Play, places: Places, *, owner: str, at_once: int) -> None:
+        self._db = db
+        self._play = play
+        self._places = places
+        self._owner = owner
+        self._at_once = at_once
+        self._playing: set[asyncio.Task[None]] = set()
+        self._is_draining = False
+        self._taking = asyncio.Lock()
+        self._repeater = Repeater(db, repository.CHANNEL, self._keep, poll_seconds=POLL_SECONDS)
+
+    async def run(self) -> None:
+        """Until cancelled; what is played then is left to other workers once its lease is over."""
+        try:
+            await self._repeater.run()
+        finally:
+            await self._stop()
+
+    async def drain(self) -> None:
+        """Scenarios are not waited for: others play them again from their beginning."""
+        self._is_draining = True
+        async with self._taking:
+            await self._stop()
+        await repository.give_back(self._db, self._owner)
+
+    async def _stop(self) -> None:
+        playing = tuple(self._playing)
+        for task in playing:
+            task.cancel()
+        await asyncio.gather(*playing, return_exceptions=True)
+
+    async def _keep(self) -> None:
+        async with self._taking:
+            if not self._is_draining:
+                await self._take()
+
+    async def _take(self) -> None:
+        if self._playing:
+            await repository.renew(self._db, self._owner, LEASE)
+        places = self._reserved(self._at_once - len(self._playing))
+        taken: list[Taken] = []
+        try:
+            taken = await repository.take(self._db, self._owner, LEASE, places) if places else []
+        finally:
+            for _ in range(places - len(taken)):
+                self._places.unreserve()
+        for one in taken:
+            task = asyncio.create_task(self._one(one), name=f"scenario {one.position} of {one.test_id}")
+            self._playing.add(task)
+            task.add_done_callback(self._played)
+
+    def _reserved(self, wanted: int) -> int:
+        return sum(self._places.reserve() for _ in range(wanted))
+
+    def _played(self, task: asyncio.Task[None]) -> None:
+        self._playing.discard(task)
+        self._places.unreserve()
+        self._repeater.wake()
+        if not task.cancelled() and (error := task.exception()):
+            log.error("report of a scenario lost", exc_info=error)
+
+    async def _one(self, taken: Taken) -> None:
+        report = await self._report(taken)
+        async with self._db.transaction() as tx:
+            if (test := await repository.finish(tx, taken, report)) is not None:
+                await events.publish(tx, test)
+
+    async def _report(self, taken: Taken) -> ScenarioReport:
+        if taken.was_lost_too_often:
+            return failure(taken.scenario, WORKER_LOST)
+        try:
+            return await self._play(taken.scenario, Cast(taken.tenant, taken.project_id, taken.agent))
+        except Exception:
+            log.exception("scenario failed", test_id=taken.test_id, position=taken.position)
+            return failure(taken.scenario, BROKEN)
+
+
+def failure(scenario: Scenario, seen: Observation) -> ScenarioReport:
+    """The report of a scenario that was not played to its end: whatever it expects, it failed."""
+    return judge(scenario, seen).model_copy(update={"ok": False})

@@ -1,0 +1,49 @@
+"""`/agent/{agentId}/test`: simulated callers test an agent."""
+
+from aiohttp import web
+
+from call_service.calls.errors import AgentNotFoundError, ProjectNotFoundError, ProviderKeyMissingError
+from call_service.projects import ProjectServiceUnavailableError
+from call_service.scenarios.errors import AgentTestNotFoundError, TooManyTestsError
+from call_service.scenarios.schemas import AgentTestBody, AgentTestObject
+from call_service.scenarios.service import AgentTests
+from shared.endpoints import Context, Router, unprocessable
+from shared.scopes import Scope
+
+router = Router("Agents")
+AGENT_TESTS = web.AppKey("agent_tests", AgentTests)
+
+
+@router.add(
+    "POST",
+    "/agent/{agentId}/test",
+    scope=Scope.CALLS_WRITE,
+    idempotent=True,
+    status=202,
+    body=AgentTestBody,
+    answer=AgentTestObject,
+    errors=[
+        ProjectNotFoundError,
+        AgentNotFoundError,
+        ProviderKeyMissingError,
+        TooManyTestsError,
+        ProjectServiceUnavailableError,
+    ],
+    invalid=unprocessable,
+)
+async def test_agent(ctx: Context[AgentTestBody]) -> AgentTestObject:
+    """Play scenarios with simulated callers against the agent's newest version."""
+    return AgentTestObject.of(await ctx.request.app[AGENT_TESTS].start(ctx.tenant, ctx.path("agentId"), ctx.body))
+
+
+@router.add(
+    "GET",
+    "/agent/{agentId}/test/{testId}",
+    scope=Scope.CALLS_READ,
+    answer=AgentTestObject,
+    errors=[AgentTestNotFoundError],
+)
+async def get_agent_test(ctx: Context[None]) -> AgentTestObject:
+    """What a test of an agent has found so far."""
+    found = await ctx.request.app[AGENT_TESTS].get(ctx.tenant, ctx.path("agentId"), ctx.path("testId"))
+    return AgentTestObject.of(found)

@@ -1,0 +1,52 @@
+"""What users do with tests of their agents."""
+
+from dataclasses import dataclass
+
+from call_service.projects import ProjectDirectory
+from call_service.scenarios import repository
+from call_service.scenarios.domain import MAX_OPEN, AgentTest
+from call_service.scenarios.errors import AgentTestNotFoundError, TooManyTestsError
+from call_service.scenarios.schemas import AgentTestBody
+from shared.db import Database, Tx
+from shared.ids import new_id
+
+
+@dataclass(frozen=True, slots=True)
+class AgentTests:
+    """Tests of the agents that `projects` knows."""
+
+    db: Database
+    projects: ProjectDirectory
+
+    async def start(self, tenant: str, agent_id: str, body: AgentTestBody) -> AgentTest:
+        """Ask workers to play scenarios against the agent's newest version, as it is now.
+
+        Raises:
+            ProjectNotFoundError, AgentNotFoundError, ProviderKeyMissingError, ProjectServiceUnavailableError
+            TooManyTestsError
+        """
+        prepared = await self.projects.prepare(tenant, body.project_id, agent_id, is_test=True)
+        test_id = new_id()
+        async with self.db.transaction() as tx:
+            if await repository.count_open(tx, tenant) >= MAX_OPEN:
+                raise TooManyTestsError
+            await repository.insert(
+                tx,
+                test_id,
+                tenant=tenant,
+                project_id=prepared.project_id,
+                agent=dict(prepared.agent),
+                scenarios=body.played(),
+            )
+            return await self._found(tx, tenant, agent_id, test_id)
+
+    async def get(self, tenant: str, agent_id: str, test_id: str) -> AgentTest:
+        """Raises AgentTestNotFoundError."""
+        return await self._found(self.db, tenant, agent_id, test_id)
+
+    @staticmethod
+    async def _found(connection: Tx | Database, tenant: str, agent_id: str, test_id: str) -> AgentTest:
+        test = await repository.find(connection, tenant, agent_id, test_id)
+        if test is None:
+            raise AgentTestNotFoundError
+        return test

@@ -1,0 +1,82 @@
+"""One time that a model called tools, and what came of it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+
+import orjson
+
+from call_service.llm.messages import Message, ToolCall
+from call_service.tools.tool import FollowUp, Result
+from call_service.voice.ports import BrainOutput, Say, Turn, Working
+
+FILLER_SECONDS = 1.0
+# Shorter than a brain may take for its next words: whoever watches it sees that it is not stuck.
+BEAT_SECONDS = 0.5
+_NOT_YET = "This is still at work. Say so, or talk about something else meanwhile."
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """A tool at work. The task never raises; it goes on when nobody waits for it any more."""
+
+    task: "asyncio.Task[Result]"
+    follow_up: FollowUp
+    filler: str | None
+
+    @property
+    def result(self) -> Result | None:
+        """None while it is at work."""
+        return self.task.result() if self.task.done() and not self.task.cancelled() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Exchange:
+    """The calls of one answer with their uses. `anchor` is the last turn that the model knew of."""
+
+    anchor: Turn | None
+    calls: Sequence[ToolCall]
+    uses: Sequence[Use]
+
+    def is_settled(self, *, has_spoken: bool) -> bool:
+        """Has the model nothing to add? Failures it has to hear of."""
+        return not any(
+            use.follow_up == "always"
+            or (use.follow_up == "if_silent" and not has_spoken)
+            or (use.result and use.result.error)
+            for use in self.uses
+        )
+
+    def messages(self) -> list[Message]:
+        """As the model sees it afterwards, as far as results are there."""
+        asked = [{"id": call.id, "type": "function", "function": _function(call)} for call in self.calls]
+        results = [
+            {"role": "tool", "tool_call_id": call.id, "content": use.result.text if use.result else _NOT_YET}
+            for call, use in zip(self.calls, self.uses, strict=True)
+        ]
+        return [{"role": "assistant", "content": None, "tool_calls": asked}, *results]
+
+    async def outputs(self, *, has_spoken: bool) -> AsyncGenerator[BrainOutput]:
+        """What the agent does until all results are there, and then about them. A long wait is filled with words."""
+        loop = asyncio.get_running_loop()
+        filler = None if has_spoken else next((use.filler for use in self.uses if use.filler), None)
+        fills_at = loop.time() + FILLER_SECONDS
+        if any(use.follow_up == "always" for use in self.uses):
+            yield Working()
+        pending = {use.task for use in self.uses}
+        while pending:
+            left = fills_at - loop.time() if filler else BEAT_SECONDS
+            _done, pending = await asyncio.wait(pending, timeout=max(0, min(left, BEAT_SECONDS)))
+            if pending and filler and loop.time() >= fills_at:
+                yield Say(filler)
+                filler = None
+            elif pending:
+                yield Working()
+        for use in self.uses:
+            if use.result:
+                for output in use.result.outputs:
+                    yield output
+
+
+def _function(call: ToolCall) -> Mapping[str, str]:
+    return {"name": call.name, "arguments": orjson.dumps(call.arguments).decode()}

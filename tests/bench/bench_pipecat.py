@@ -1,0 +1,162 @@
+"""Conversations at once, ours beside Pipecat: the same engines, callers and waits, each in a process of its own.
+
+`make bench ARGS=pipecat`, or `python -m tests.bench.bench_pipecat` for this alone. Pipecat is installed once, into an
+environment of its own under `var`.
+"""
+
+import asyncio
+import os
+import sys
+import sysconfig
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import orjson
+from rich.console import Console
+
+from deploy.local.system import ROOT
+from tests.bench.callers import LATEST_MS, Measured
+from tests.bench.sections import Cell, Section, at_least, at_most, load_average, percentile
+
+PIPECAT = "pipecat-ai==1.14.0"
+ENVIRONMENT = ROOT / "var" / "bench" / "pipecat"
+INSTALL_SECONDS = 420.0
+STEPS = (5, 10, 20, 40, 80)
+SECONDS = 20
+# The callers begin within four seconds; loading takes two, and what is overloaded ends late.
+LIMIT_SECONDS = 120.0
+AT = 10
+OURS, WITH_OURS, WITH_LIBRARY = "ours", "Pipecat, our recogniser", "Pipecat, Moonshine's library"
+
+
+@dataclass
+class Agent:
+    """One of those compared, and what came of its steps."""
+
+    name: str
+    command: Sequence[str]
+    options: Sequence[str] = ()
+    steps: dict[int, Measured] = field(default_factory=dict)
+
+    async def talk(self, calls: int) -> None:
+        """Measure a step, unless the one before was too much already."""
+        if any(not keeps_up(found) for found in self.steps.values()):
+            return
+        arguments = (*self.command, str(calls), str(SECONDS), *self.options)
+        with suppress(TimeoutError):
+            told = await _output(arguments, LIMIT_SECONDS)
+            self.steps[calls] = Measured(**orjson.loads(told.splitlines()[-1]))
+
+    @property
+    def most_calls(self) -> int:
+        """So many at once are answered in time."""
+        return max((calls for calls, found in self.steps.items() if keeps_up(found)), default=0)
+
+
+def keeps_up(found: Measured) -> bool:
+    """Is nearly everything answered in time?"""
+    p95 = percentile(found.voice_to_voice_ms, 95)
+    return p95 is not None and p95 <= LATEST_MS
+
+
+async def _output(command: Sequence[str], limit_seconds: float) -> bytes:
+    """What a program prints.
+
+    Raises:
+        TimeoutError: it took too long, and was killed.
+        RuntimeError: it failed; the text ends with what it complained of.
+    """
+    pipe = asyncio.subprocess.PIPE
+    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe, stderr=pipe)
+    try:
+        async with asyncio.timeout(limit_seconds):
+            told, complaint = await process.communicate()
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    if process.returncode:
+        raise RuntimeError(f"{command[0]} failed: {complaint.decode(errors='replace')[-500:]}")
+    return told
+
+
+async def _pipecat_python() -> Path:
+    """The interpreter that has Pipecat, and behind it what is installed here.
+
+    Raises:
+        RuntimeError, TimeoutError, OSError: it can't be installed.
+    """
+    python = ENVIRONMENT / "bin" / "python"
+    installed = ENVIRONMENT / PIPECAT
+    if not installed.exists():
+        await _output((sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)), INSTALL_SECONDS)
+        await _output((str(python), "-m", "pip", "install", "--quiet", PIPECAT), INSTALL_SECONDS)
+        packages = ENVIRONMENT / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
+        (packages / "talkstack.pth").write_text(sysconfig.get_path("purelib") + os.linesep)
+        installed.touch()
+    return python
+
+
+async def pipecat(_rig: object = None) -> list[Section]:
+    """About 7 minutes: conversations at once, ours beside Pipecat, each until it answers too late."""
+    before, notes = load_average(), []
+    agents = [Agent(OURS, (sys.executable, "-m", "tests.bench.peers.our_agent"))]
+    try:
+        command = (str(await _pipecat_python()), "-m", "tests.bench.peers.pipecat_agent")
+        agents += [Agent(WITH_OURS, command, ("ours",)), Agent(WITH_LIBRARY, command, ("library",))]
+    except (RuntimeError, TimeoutError, OSError) as error:
+        notes.append(f"Without Pipecat, which can't be installed: {error}")
+    for calls in STEPS:
+        for agent in agents:
+            await agent.talk(calls)
+    return [_table(agents, before, notes)]
+
+
+def _table(agents: Sequence[Agent], before: float, notes: Sequence[str]) -> Section:
+    rows = [_row(agent, calls, found) for agent in agents for calls, found in agent.steps.items()]
+    columns = (
+        *("", "calls", "answers", "voice to voice p50 ms", "p95", "bar", "barge-in p95"),
+        *("CPU % of a core a call", "loop late p99 ms", "RSS MB"),
+    )
+    about = (
+        f"{SECONDS} s each; 300 ms of silence end a turn; a caller speaks about every 5 s and interrupts every third "
+        "answer. CPU time is the whole process's, the callers' part too."
+    )
+    by_name = {agent.name: agent for agent in agents}
+    return Section("Conversations at once", columns, rows, before, [about, *_ratios(by_name), *notes])
+
+
+def _row(agent: Agent, calls: int, found: Measured) -> tuple[Cell, ...]:
+    p50, p95 = (percentile(found.voice_to_voice_ms, percent) for percent in (50, 95))
+    return (
+        *(agent.name, calls, len(found.voice_to_voice_ms), p50, p95, at_most(p95, LATEST_MS)),
+        *(percentile(found.barge_in_ms, 95), 100 * found.core_share),
+        *(percentile(found.loop_late_ms, 99), found.rss_mb),
+    )
+
+
+def _ratios(agents: Mapping[str, Agent]) -> list[str]:
+    ours = agents[OURS]
+    notes = []
+    for name, agent in agents.items():
+        if agent is ours or not {AT} <= agent.steps.keys() & ours.steps.keys():
+            continue
+        ratio = agent.steps[AT].core_share / ours.steps[AT].core_share
+        notes.append(
+            f"{name}: {ratio:.1f} x our CPU time a call at {AT} calls ({at_least(ratio, 4)}); "
+            f"at most {agent.most_calls} calls answered in time, ours {ours.most_calls} of {STEPS[-1]} tried."
+        )
+    return notes
+
+
+def main() -> None:
+    """Measure and print."""
+    console = Console(width=170)
+    for section in asyncio.run(pipecat()):
+        console.print(section.table(), "")
+
+
+if __name__ == "__main__":
+    main()

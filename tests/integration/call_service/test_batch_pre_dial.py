@@ -1,0 +1,442 @@
+"""A batch whose contacts the customer's server has to agree to, with real workers and a real server."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer, unused_port
+from standardwebhooks import Webhook
+
+from call_service.app import build_app
+from call_service.batches.pre_dial import PURPOSE, PreDial
+from call_service.batches.rules import PRE_DIAL_MAX_FAILURES
+from call_service.dialer.worker import Worker
+from call_service.settings import CallApiSettings
+from shared.background import running
+from shared.clock import SystemClock
+from shared.db import Database
+from shared.http_client import GuardedClient
+from shared.memory_bus import InMemoryBus
+from shared.secret_box import SecretBox
+from shared.testing.waiting import eventually
+from tests.support.batches import csv_of, dialer, form_of, upload
+from tests.support.calls import SECRET, Customer, FakeProjects
+from tests.support.workers import Switchboard, claimers, sweeper, tools
+
+SIGNING = "whsec_C2FVsBQIhrscChlQIMV+b5sSYspob7oD"
+NAMED = b"number,name\n+12025550100,Anna\n"
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+def says(body: Any, status: int = 200) -> Answer:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text=body if isinstance(body, str) else json.dumps(body), status=status)
+
+    return answer
+
+
+AGREES, REFUSES = says({"call": True}), says({"call": False, "reason": "She has\x00 moved."})
+
+
+@dataclass
+class Asked:
+    """The customer's server: answers in this order, the last one from then on."""
+
+    answers: list[Answer] = field(default_factory=lambda: [AGREES])
+    bodies: list[dict[str, Any]] = field(default_factory=list)
+    ids: list[str] = field(default_factory=list)
+
+    async def take(self, request: web.Request) -> web.StreamResponse:
+        text = await request.text()
+        self.bodies.append(Webhook(SIGNING).verify(text, dict(request.headers)))  # raises: 500
+        self.ids.append(request.headers["webhook-id"])
+        return await self.answers[min(len(self.ids), len(self.answers)) - 1](request)
+
+    @asynccontextmanager
+    async def serving(self) -> AsyncIterator[str]:
+        app = web.Application(handler_args={"handler_cancellation": True})
+        app.router.add_post("/may-we-call", self.take)
+        server = TestServer(app)
+        await server.start_server(shutdown_timeout=0)
+        yield str(server.make_url("/may-we-call"))
+        await server.close()
+
+
+@pytest.fixture
+async def asked() -> Asked:
+    return Asked()
+
+
+@pytest.fixture
+async def hook(asked: Asked) -> AsyncIterator[str]:
+    async with asked.serving() as url:
+        yield url
+
+
+@pytest.fixture
+async def board() -> Switchboard:
+    return Switchboard()
+
+
+@asynccontextmanager
+async def at_work(db: Database, board: Switchboard, folder: Path, *, limit_seconds: float = 3) -> AsyncIterator[None]:
+    """A worker that asks."""
+    async with GuardedClient(allow_private=True, total_timeout=timedelta(seconds=limit_seconds)) as client:
+        asking = PreDial(db, client, SecretBox(SECRET, PURPOSE), SystemClock(), retry_seconds=0.01)
+        at_hand = replace(await tools(db, board, folder), pre_dial=asking)
+        worker = Worker(db, at_hand, claimers(db, "worker"), owner="worker", max_calls=10)
+        async with running(worker.run(10), "worker"):
+            yield
+            await board.close()
+            await worker.drain()
+
+
+async def contact(customer: Customer, batch: dict[str, Any]) -> dict[str, Any]:
+    _, answer = await customer.ask("GET", f"/batch/{batch['id']}/calls")
+    return dict(answer["data"][0])
+
+
+async def reached(customer: Customer, batch: dict[str, Any], decision: str) -> dict[str, Any]:
+    """The contact, once there is such a decision about it."""
+    found: dict[str, Any] = {}
+
+    async def is_decided() -> bool:
+        nonlocal found
+        found = await contact(customer, batch)
+        return decision in {known["decision"] for known in found["decisions"]} and found["reason"] is not None
+
+    await eventually(is_decided, 15)
+    return found
+
+
+async def asking_batch(customer: Customer, projects: FakeProjects, hook: str, content: bytes = NAMED) -> dict[str, Any]:
+    return await upload(customer, projects, content, preDialUrl=hook, preDialSecret=SIGNING)
+
+
+async def test_who_is_agreed_to_is_dialled(
+    customer: Customer,
+    projects: FakeProjects,
+    db: Database,
+    tmp_path: Path,
+    asked: Asked,
+    hook: str,
+    board: Switchboard,
+) -> None:
+    batch = await asking_batch(customer, projects, hook)
+    async with at_work(db, board, tmp_path):
+        await eventually(lambda: board.numbers == ["+12025550100"], 15)
+    [row] = await db.fetch("SELECT id, batch_line FROM calls")
+    assert asked.bodies == [
+        {
+            "batchId": batch["id"],
+            "callId": str(row["id"]),
+            "line": 2,
+            "number": "+12025550100",
+            "variables": {"name": "Anna"},
+            "attempt": 1,
+        }
+    ]
+    decisions = (await contact(customer, batch))["decisions"]
+    assert [(known["decision"], known["reason"]) for known in decisions[:2]] == [
+        ("dial", "due"),
+        ("ask", "pre_dial_agreed"),
+    ]
+    shown = (await customer.ask("GET", f"/batch/{batch['id']}"))[1]
+    assert shown["preDialUrl"] == hook
+    stored = await db.fetchval("SELECT pre_dial_secret FROM batches")
+    assert SIGNING not in json.dumps(shown) + stored
+
+
+async def test_who_is_refused_is_not_dialled(
+    customer: Customer,
+    projects: FakeProjects,
+    db: Database,
+    tmp_path: Path,
+    asked: Asked,
+    hook: str,
+    board: Switchboard,
+) -> None:
+    asked.answers = [REFUSES]
+    batch = await asking_batch(customer, projects, hook)
+    async with at_work(db, board, tmp_path):
+        found = await reached(customer, batch, "ask")
+    assert board.asked == []
+    assert (found["state"], found["reason"], found["attempts"]) == ("canceled", "pre_dial_refused", 0)
+    evidence = found["decisions"][-1]
+    assert (evidence["reason"], evidence["detail"]["said"]) == ("pre_dial_refused", "She has moved.")
+    assert (await customer.ask("GET", f"/batch/{batch['id']}"))[1]["status"] == "completed"
+    [call] = (await customer.ask("GET", "/call"))[1]["data"]
+    assert (call["status"], call["reason"]) == ("canceled", "pre_dial_refused")
+
+
+async def test_the_server_may_change_variables(
+    customer: Customer,
+    projects: FakeProjects,
+    db: Database,
+    tmp_path: Path,
+    asked: Asked,
+    hook: str,
+    board: Switchboard,
+) -> None:
+    projects.agent["systemInstruction"] = "Remind {{name}} of {{day}}."
+    asked.answers = [says({"call": True, "variables": {"day": "Friday", "room": 12}, "more": 1})]
+    batch = await asking_batch(customer, projects, hook, b"number,name,day\n+12025550100,Anna,Monday\n")
+    async with at_work(db, board, tmp_path):
+        await eventually(lambda: board.dialled != [], 15)
+    call = await db.fetchrow("SELECT agent, dynamic_variables FROM calls")
+    assert call is not None
+    assert call["agent"]["systemInstruction"] == "Remind Anna of Friday."
+    assert call["dynamic_variables"] == {"name": "Anna", "day": "Friday", "room": "12"}
+    assert (await contact(customer, batch))["decisions"][1]["detail"]["variables"] == ["day", "room"]
+
+
+async def hangs(_request: web.Request) -> web.Response:
+    await asyncio.sleep(30)
+    raise AssertionError
+
+
+async def redirects(_request: web.Request) -> web.Response:
+    raise web.HTTPFound("/may-we-call")
+
+
+@pytest.mark.parametrize(
+    ("answer", "cause", "requests"),
+    [
+        (says("", 500), "http_500", 2),
+        (says("", 429), "http_429", 2),
+        (hangs, "timeout", 2),
+        (says("", 404), "http_404", 1),
+        (redirects, "http_302", 1),
+        (says("yes"), "invalid_answer", 1),
+        (says({}), "invalid_answer", 1),
+        (says({"call": "true"}), "invalid_answer", 1),
+        (says({"call": 1}), "invalid_answer", 1),
+        (says({"call": True, "variables": {"name": {}}}), "invalid_answer", 1),
+        (says({"call": True, "variables": {"name": "\x00"}}), "invalid_answer", 1),
+    ],
+    ids=lambda value: value if isinstance(value, str) else None,
+)
+async def test_without_an_answer_nobody_is_dialled(
+    customer: Customer,
+    projects: FakeProjects,
+    db: Database,
+    tmp_path: Path,
+    asked: Asked,
+    hook: str,
+    board: Switchboard,
+    answer: Answer,
+    cause: str,
+    requests: int,
+) -> None:
+    asked.answers = [answer]
+    batch = await asking_batch(customer, projects, hook)
+    before = datetime.now(UTC)
+    async with at_work(db, board, tmp_path, limit_seconds=0.5):
+        found = await reached(customer, batch, "wait")
+    assert board.asked == []
+    assert len(asked.ids) == requests
+    assert len(set(asked.ids)) == 1
+    assert (found["state"], found["reason"], found["attempts"]) == ("pending", "pre_dial_failed", 0)
+    assert [(known["decision"], known["reason"]) for known in found["decisions"]] == [
+        ("dial", "due"),
+        ("ask", "pre_dial_failed"),
+        ("wait", "pre_dial_failed"),
+    ]
+    assert found["decisions"][1]["detail"]["cause"] == cause
+    assert timedelta(seconds=29) < datetime.fromisoformat(found["due_at"]) - before < timedelta(seconds=75)
+
+
+async def test_a_server_that_is_away_is_not_taken_for_a_yes(
+    customer: Customer, projects: FakeProjects, db: Database, tmp_path: Path, board: Switchboard
+) -> None:
+    batch = await asking_batch(customer, projects, f"http://127.0.0.1:{unused_port()}/")
+    async with at_work(db, board, tmp_path):
+        found = await reached(customer, batch, "wait")
+    assert (board.asked, found["decisions"][1]["detail"]["cause"]) == ([], "connect")
+
+
+async def test_a_passing_error_is_asked_again_at_once(
+    customer: Customer,
+    projects: FakeProjects,
+    db: Database,
+    tmp_path: Path,
+    asked: Asked,
+    hook: str,
+    board: Switchboard,
+) -> None:
+    asked.answers = [says("", 503), AGREES]
+    await asking_batch(customer, projects, hook)
+    async with at_work(db, board, tmp_path):
+        await eventually(lambda: board.dialled != [], 15)
+    assert len(asked.ids) == 2
+    assert len(set(asked.ids)) == 1
+
+
+async def test_a_contact_that_cannot_be_asked_about_is_given_up(
+    customer: Customer,
+    projects: FakeProjects,
+    db: Database,
+    tmp_path: Path,
+    asked: Asked,
+    hook: str,
+    board: Switchboard,
+) -> None:
+    asked.answers = [says("", 404)]
+    batch = await asking_batch(customer, projects, hook)
+
+    async def again() -> bool:
+        await db.execute("UPDATE batch_contacts SET due_at = now() WHERE state = 'pending'")
+        return (await contact(customer, batch))["state"] == "failed"
+
+    async with at_work(db, board, tmp_path):
+        await eventually(again, 30)
+    found = await contact(customer, batch)
+    assert (found["reason"], found["attempts"], len(asked.ids)) == ("pre_dial_failed", 0, PRE_DIAL_MAX_FAILURES)
+    assert (await customer.ask("GET", f"/batch/{batch['id']}"))[1]["status"] == "completed"
+    assert board.asked == []
+
+
+async def test_while_it_is_asked_nothing_is_locked_and_others_go_on(
+    customer: Customer,
+    projects: FakeProjects,
+    db: Database,
+    tmp_path: Path,
+    asked: Asked,
+    hook: str,
+    board: Switchboard,
+) -> None:
+    """The question is before the intent; a pause in the middle of it is a pause."""
+    held = asyncio.Event()
+
+    async def slow(request: web.Request) -> web.StreamResponse:
+        await held.wait()
+        return await AGREES(request)
+
+    asked.answers = [slow]
+    batch = await asking_batch(customer, projects, hook, csv_of(3))
+    async with at_work(db, board, tmp_path):
+        await eventually(lambda: len(asked.ids) == 3, 15)
+        await upload(customer, projects, csv_of(2, first=100))
+        await eventually(lambda: sorted(board.numbers) == ["+12025550100", "+12025550101"], 15)
+        assert {
+            row["status"] for row in await db.fetch("SELECT status FROM calls WHERE batch_id = $1", batch["id"])
+        } == {"queued"}
+        idle = (
+            "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in trans%'"
+        )
+
+        async def is_nothing_held() -> bool:  # what the end of the other calls' set-up holds is over in a moment
+            return int(await db.fetchval(idle)) == 0
+
+        await eventually(is_nothing_held)
+        await customer.ask("POST", f"/batch/{batch['id']}/pause")
+        held.set()
+
+        async def are_back() -> bool:
+            return (await customer.ask("GET", f"/batch/{batch['id']}"))[1]["counts"] == {"pending": 3}
+
+        await eventually(are_back, 15)
+    assert len(board.asked) == 2
+
+
+async def test_who_takes_a_call_over_asks_again(
+    customer: Customer,
+    projects: FakeProjects,
+    db: Database,
+    tmp_path: Path,
+    asked: Asked,
+    hook: str,
+    board: Switchboard,
+) -> None:
+    await asking_batch(customer, projects, hook)
+    [lost] = await dialer(db, "lost").claim(1)
+    await db.execute("UPDATE calls SET lease_until = now() - interval '1 second'")
+
+    async def is_requeued() -> bool:
+        await sweeper(db, tmp_path).sweep_once()
+        return await db.fetchval("SELECT owner FROM calls") is None
+
+    await eventually(is_requeued)
+    asked.answers = [REFUSES]
+    async with at_work(db, board, tmp_path):
+        await eventually(lambda: asked.ids != [], 15)
+    assert [body["callId"] for body in asked.bodies] == [lost.call.id]
+    assert board.asked == []
+
+
+async def test_a_dead_server_stops_its_batch_and_no_other(
+    customer: Customer,
+    projects: FakeProjects,
+    db: Database,
+    tmp_path: Path,
+    asked: Asked,
+    hook: str,
+    board: Switchboard,
+) -> None:
+    asked.answers = [says("", 404)]
+    batch = await asking_batch(customer, projects, hook, csv_of(200))
+
+    async def is_stopped() -> bool:
+        return bool(
+            await db.fetchval("SELECT blocked_until > now() AND active = 0 FROM batches WHERE id = $1", batch["id"])
+        )
+
+    async with at_work(db, board, tmp_path):
+        await eventually(is_stopped, 20)
+        await upload(customer, projects, csv_of(1, first=1000))
+        await eventually(lambda: board.numbers == ["+12025551000"], 15)
+    assert 10 <= len(asked.ids) < 40
+    shown = (await customer.ask("GET", f"/batch/{batch['id']}"))[1]
+    assert [known["decision"] for known in shown["decisions"]] == ["break"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "named"),
+    [
+        ({"preDialUrl": "https://example.com/x"}, "preDialSecret"),
+        ({"preDialSecret": SIGNING}, "preDialSecret"),
+        ({"preDialUrl": "https://example.com/x", "preDialSecret": "whsec_short"}, "preDialSecret"),
+        ({"preDialUrl": "https://example.com/x", "preDialSecret": "whsec_" + "A" * 400}, "preDialSecret"),
+        ({"preDialUrl": "https://example.com/x", "preDialSecret": SIGNING.removeprefix("whsec_")}, "preDialSecret"),
+        ({"preDialUrl": "nonsense", "preDialSecret": SIGNING}, "preDialUrl"),
+        ({"preDialUrl": "http://example.com/x", "preDialSecret": SIGNING}, "preDialUrl"),
+        ({"preDialUrl": "https://127.0.0.1/x", "preDialSecret": SIGNING}, "preDialUrl"),
+        ({"preDialUrl": "https://u:p@example.com/x", "preDialSecret": SIGNING}, "preDialUrl"),
+        ({"preDialUrl": "https://example.com/" + "x" * 3000, "preDialSecret": SIGNING}, "preDialUrl"),
+    ],
+    ids=[str(number) for number in range(10)],
+)
+async def test_what_can_not_be_asked_is_refused_at_the_upload(
+    calls_url: str, projects: FakeProjects, db: Database, tmp_path: Path, fields: dict[str, str], named: str
+) -> None:
+    settings = CallApiSettings(
+        database_url=calls_url,
+        internal_token_secret=SECRET,
+        encryption_key=SECRET,
+        project_url=projects.url,
+        recordings_dir=tmp_path,
+    )
+    async with TestClient(TestServer(build_app(settings, InMemoryBus()))) as client:
+        form = form_of(csv_of(1), projectId=projects.project_id, **fields)
+        async with Customer(client, projects.tenant).open("POST", "/call/batch-call", data=form) as response:
+            answer = await response.json()
+    assert (response.status, {error["field"] for error in answer["errors"]}) == (400, {named})
+    assert not any(value.startswith("whsec") and value in json.dumps(answer) for value in fields.values())
+    assert await db.fetchval("SELECT count(*) FROM batch_contacts") == 0
+
+
+async def test_a_batch_without_a_server_asks_nobody(
+    customer: Customer, projects: FakeProjects, db: Database, tmp_path: Path, asked: Asked, board: Switchboard
+) -> None:
+    await upload(customer, projects, csv_of(1))
+    async with at_work(db, board, tmp_path):
+        await eventually(lambda: board.dialled != [], 15)
+    assert asked.ids == []

@@ -1,0 +1,166 @@
+"""Documents of agents: uploaded, cut, listed, deleted, and handed to workers."""
+
+from io import BytesIO
+from typing import Any
+
+import aiohttp
+import pytest
+
+from project_service.documents import service
+from project_service.documents.errors import DocumentUnreadableError
+from project_service.documents.reading import MAX_BYTES, Reader
+from shared import tokens
+from shared.clock import SystemClock
+from shared.db import Database
+from shared.forms import UploadedFile
+from shared.ids import new_id
+from shared.tokens import InternalTokens, Principal
+from tests.integration.project_service.conftest import SECRET, User
+from tests.support.pdfs import encrypted, pdf_of
+
+PRICES = "# Prices\n\nA filling is $120.\n\n# Hours\n\nWe open at nine."
+
+
+async def upload(user: User, agent_id: str, content: bytes | str, name: str = "prices.md") -> tuple[int, Any]:
+    form = aiohttp.FormData()
+    form.add_field("file", BytesIO(content.encode() if isinstance(content, str) else content), filename=name)
+    token = InternalTokens(SECRET, "gateway", SystemClock().now).sign(Principal(user.id, "token", None, user.scopes))
+    async with user.client.post(f"/agent/{agent_id}/documents", data=form, headers={tokens.HEADER: token}) as answer:
+        return answer.status, await answer.json()
+
+
+async def passages(service: User, agent_id: str, known: str | None = None) -> Any:
+    status, answer = await service("POST", f"/internal/agents/{agent_id}/passages", {"known": known})
+    assert status == 200
+    return answer
+
+
+async def test_a_document_is_uploaded_listed_read_by_workers_and_deleted(user: User, service: User) -> None:
+    agent_id = await user.agent(await user.project())
+    nothing = await passages(service, agent_id)
+    assert nothing == {"revision": "", "passages": []}
+    status, document = await upload(user, agent_id, PRICES)
+    assert (status, document["name"], document["kind"]) == (201, "prices.md", "markdown")
+    assert (document["bytes"], document["passages"]) == (len(PRICES), 2)
+    status, second = await upload(user, agent_id, "We are at the lake.", "place.txt")
+    assert await user("GET", f"/agent/{agent_id}/documents") == (200, {"data": [document, second]})
+
+    found = await passages(service, agent_id)
+    assert found["passages"] == [
+        {"document": "prices.md", "text": "Prices: A filling is $120."},
+        {"document": "prices.md", "text": "Hours: We open at nine."},
+        {"document": "place.txt", "text": "We are at the lake."},
+    ]
+    again = await passages(service, agent_id, found["revision"])
+    assert again == {"revision": found["revision"], "passages": None}
+
+    assert (await user("DELETE", f"/agent/{agent_id}/documents/{document['id']}"))[0] == 204
+    less = await passages(service, agent_id, found["revision"])
+    assert less["revision"] != found["revision"]
+    assert [one["document"] for one in less["passages"]] == ["place.txt"]
+    status, answer = await user("DELETE", f"/agent/{agent_id}/documents/{document['id']}")
+    assert (status, answer["code"]) == (404, "document_not_found")
+
+
+async def test_the_text_of_a_pdf_is_read_page_by_page(user: User, service: User) -> None:
+    agent_id = await user.agent(await user.project())
+    status, document = await upload(user, agent_id, pdf_of("A filling is 120 dollars.", "We open\nat nine."), "a.PDF")
+    assert (status, document["kind"], document["passages"]) == (201, "pdf", 1)
+    found = await passages(service, agent_id)
+    assert [one["text"] for one in found["passages"]] == ["A filling is 120 dollars. We open at nine."]
+
+
+@pytest.mark.parametrize(
+    ("content", "name", "told"),
+    [
+        ("text", "a.docx", "Send a .txt, .md or .pdf file"),
+        (b"\xff\xfe\x00", "a.txt", "not UTF-8"),
+        (b"a\x00b", "a.txt", "no text"),
+        (" \n ", "a.md", "no text to be read"),
+        (b"%PDF-1.7 broken", "a.pdf", "no PDF, or it is broken"),
+        (pdf_of(" "), "a.pdf", "no text to be read"),
+        (encrypted(pdf_of("secret")), "a.pdf", "encrypted"),
+    ],
+    ids=["kind", "encoding", "binary", "empty", "broken", "picture", "encrypted"],
+)
+async def test_a_file_without_text_is_refused(user: User, content: bytes | str, name: str, told: str) -> None:
+    agent_id = await user.agent(await user.project())
+    status, answer = await upload(user, agent_id, content, name)
+    assert (status, answer["code"]) == (422, "document_unreadable")
+    assert told in answer["message"]
+
+
+async def test_a_pdf_that_takes_too_long_is_given_up(tmp_path: Any) -> None:
+    path = tmp_path / "a.pdf"
+    path.write_bytes(pdf_of(*["A page."] * 2_000))
+    with path.open("rb") as content:
+        with pytest.raises(DocumentUnreadableError, match="too long"):
+            await Reader(pdf_seconds=0.05).read(UploadedFile("a.pdf", content, ""))
+        kind, size, _ = await Reader().read(UploadedFile("a.pdf", content, ""))
+    assert (kind, size) == ("pdf", path.stat().st_size)
+
+
+async def test_the_same_content_is_not_kept_twice(user: User) -> None:
+    project_id = await user.project()
+    agent_id, other = await user.agent(project_id), await user.agent(project_id)
+    assert (await upload(user, agent_id, PRICES))[0] == 201
+    status, answer = await upload(user, agent_id, PRICES, "copy.md")
+    assert (status, answer["code"]) == (409, "document_exists")
+    assert (await upload(user, other, PRICES))[0] == 201
+
+
+async def test_an_agents_documents_are_limited(user: User, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(service, "MAX_DOCUMENTS", 2)
+    monkeypatch.setattr(service, "MAX_PASSAGES", 3)
+    agent_id = await user.agent(await user.project())
+    assert (await upload(user, agent_id, PRICES))[0] == 201
+    status, answer = await upload(user, agent_id, f"{PRICES}\n# More\nWe close at five.")
+    assert (status, answer["code"]) == (409, "too_many_documents")
+    assert "it has 1 with 2, and this one has 3" in answer["message"]
+    assert (await upload(user, agent_id, "One."))[0] == 201
+    assert (await upload(user, agent_id, "Two."))[0] == 409
+
+
+async def test_a_file_that_is_too_large_is_refused(user: User) -> None:
+    agent_id = await user.agent(await user.project())
+    assert (await upload(user, agent_id, b"a" * (MAX_BYTES + 1), "a.txt"))[0] == 422
+    assert (await upload(user, agent_id, b"a" * (MAX_BYTES + 100_000), "a.txt"))[0] == 413
+
+
+async def test_a_file_is_required_and_nothing_else_is_taken(user: User) -> None:
+    agent_id = await user.agent(await user.project())
+    status, _ = await user("POST", f"/agent/{agent_id}/documents", {})
+    assert status == 415
+    form = aiohttp.FormData({"title": "x"})
+    form.add_field("file", b"x", filename="a.txt")
+    token = InternalTokens(SECRET, "gateway", SystemClock().now).sign(Principal(user.id, "token", None, ("*",)))
+    async with user.client.post(f"/agent/{agent_id}/documents", data=form, headers={tokens.HEADER: token}) as answer:
+        assert (answer.status, "title" in (await answer.json())["message"]) == (422, True)
+
+
+async def test_strangers_see_no_documents(user: User, stranger: User, service: User) -> None:
+    agent_id = await user.agent(await user.project())
+    _, document = await upload(user, agent_id, PRICES)
+    for asked in (
+        await upload(stranger, agent_id, "Mine."),
+        await stranger("GET", f"/agent/{agent_id}/documents"),
+        await stranger("DELETE", f"/agent/{agent_id}/documents/{document['id']}"),
+        await User(stranger.client, stranger.id, "service")("POST", f"/internal/agents/{agent_id}/passages", {}),
+        await user("GET", "/agent/nothing/documents"),
+        await user("GET", f"/agent/{new_id()}/documents"),
+    ):
+        assert (asked[0], asked[1]["code"]) == (404, "agent_not_found")
+    assert (await user("POST", f"/internal/agents/{agent_id}/passages", {}))[0] == 401
+
+
+@pytest.mark.parametrize("what", ["agent", "project"])
+async def test_documents_go_with_their_agent(user: User, db: Database, what: str) -> None:
+    project_id = await user.project()
+    agent_id = await user.agent(project_id)
+    await upload(user, agent_id, PRICES)
+    if what == "agent":
+        await user("DELETE", "/agent", {"projectId": project_id, "agentId": agent_id})
+    else:
+        await user("DELETE", f"/project/{project_id}", {"cascade": True})
+    assert await db.fetchval("SELECT count(*) FROM documents WHERE agent_id = $1", agent_id) == 0
+    assert await db.fetchval("SELECT count(*) FROM document_passages WHERE tenant = $1", user.id) == 0

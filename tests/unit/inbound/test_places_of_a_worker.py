@@ -1,0 +1,78 @@
+"""Calls that come in and calls that are claimed share the places of a worker, also when they come together."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+from call_service.dialer import worker as module
+from call_service.dialer.worker import Worker
+from shared.background import running
+
+
+class Claimer:
+    """Takes as many calls as it may, once it is let."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.may_answer = asyncio.Event()
+
+    async def claim(self, limit: int) -> list[Any]:
+        self.asked.set()
+        await self.may_answer.wait()
+        return [(SimpleNamespace(id=str(number), fence=1), 0.0) for number in range(limit)]
+
+
+class Talk:
+    """A call that lasts."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
+
+    def request_end(self) -> None: ...
+
+
+@asynccontextmanager
+async def claiming(monkeypatch: Any, claimer: Claimer, max_calls: int) -> AsyncIterator[Worker]:
+    """A worker that is asking for calls."""
+    monkeypatch.setattr(module, "CallRunner", Talk)
+    monkeypatch.setattr(module, "GOODBYE_SECONDS", 0.0)
+    tools: Any = SimpleNamespace(lease=timedelta(seconds=30))
+    database: Any = None
+    worker = Worker(database, tools, [claimer], owner="w", max_calls=max_calls)  # type: ignore[list-item] # the test's
+    async with running(worker._claim_forever(), "claims"):
+        await claimer.asked.wait()
+        yield worker
+    await worker.stop()
+
+
+async def test_a_claim_under_way_is_waited_for(monkeypatch: Any) -> None:
+    claimer = Claimer()
+    async with claiming(monkeypatch, claimer, 2) as worker:
+        asking = asyncio.create_task(worker.reserve_between_claims())
+        await asyncio.sleep(0)
+        assert not asking.done()
+        claimer.may_answer.set()
+        assert await asking is False
+        assert len(worker._live) == 2
+
+
+async def test_a_claim_that_hangs_is_not_waited_for_long(monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "RESERVE_TIMEOUT_SECONDS", 0.01)
+    async with claiming(monkeypatch, Claimer(), 2) as worker:
+        assert await worker.reserve_between_claims() is False
+
+
+async def test_a_draining_worker_has_no_place(monkeypatch: Any) -> None:
+    claimer = Claimer()
+    tools: Any = SimpleNamespace(lease=timedelta(seconds=30))
+    database: Any = None
+    worker = Worker(database, tools, [claimer], owner="w", max_calls=2)  # type: ignore[list-item] # the test's
+    assert await worker.reserve_between_claims() is True
+    worker.unreserve()
+    await worker.drain()
+    assert await worker.reserve_between_claims() is False
