@@ -104,7 +104,7 @@ def build_app(settings: CallApiSettings, bus: EventBus | None = None) -> web.App
             )
             box = SecretBox(keys, PURPOSE)
             app[TRUNKS] = Trunks(db, box, Cursors(secret, "trunks"), settings.trunk_allow_private)
-            app[AGENT_TESTS] = AgentTests(db, projects)
+            app[AGENT_TESTS] = AgentTests(db, projects, Cursors(secret, "agent-tests"))
             async with running(prune_forever(db, agent_tests.PRUNE, KEPT_FOR), "pruning agent tests"):
                 yield
         await sessions.close()

@@ -1,5 +1,7 @@
 """A call that came in, from the answer to its completion."""
 
+from dataclasses import replace
+
 import structlog
 
 from call_service.calls.domain import CANCELED_BY_API, WORKER_LOST, Call, Outcome, Status, outcome_of
@@ -26,6 +28,14 @@ class AnsweringRunner(CallRunner):
             await super().run()
         finally:
             self._incoming.reject(503)
+
+    async def _end(self, outcome: Outcome) -> bool:
+        """Who still waits is told so first: 480 where no other worker could do better, else 503."""
+        if self._incoming.is_open:
+            sip_code = 480 if outcome.fault == "tenant" else 503
+            self._incoming.reject(sip_code)
+            outcome = replace(outcome, sip_code=sip_code)
+        return await super()._end(outcome)
 
     async def _dial(self) -> Outcome:
         if self._is_canceled or self._journal.lost.is_set():

@@ -9,6 +9,12 @@ class AgentTestNotFoundError(NotFoundError):
     code = "agent_test_not_found"
 
 
+class NoAgentTestsError(NotFoundError):
+    """There is no agent with this id, or it was not tested within thirty days."""
+
+    code = "agent_tests_not_found"
+
+
 class TooManyTestsError(ConflictError):
     """Five of your tests are open already; wait until one is finished."""
 

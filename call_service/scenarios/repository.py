@@ -97,6 +97,21 @@ def _part(row: Record) -> Part:
     return Part(Scenario.model_validate(row["scenario"]), row["worker"], report)
 
 
+async def page(db: Database, tenant: str, agent_id: str, before_id: str | None, limit: int) -> list[AgentTest]:
+    """Tests of this tenant's agent, newest first; `before_id` is the last id of the page before."""
+    if not is_id(agent_id):
+        return []
+    rows = await db.fetch(
+        """SELECT *, clock_timestamp() - created_at AS age FROM agent_tests
+            WHERE tenant = $1 AND agent_id = $2 AND ($3::uuid IS NULL OR id < $3) ORDER BY id DESC LIMIT $4""",
+        tenant,
+        agent_id,
+        before_id,
+        limit,
+    )
+    return [await _with_parts(db, row) for row in rows]
+
+
 # ---- of workers ----------------------------------------------------------------------------------------------------
 
 

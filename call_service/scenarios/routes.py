@@ -4,10 +4,11 @@ from aiohttp import web
 
 from call_service.calls.errors import AgentNotFoundError, ProjectNotFoundError, ProviderKeyMissingError
 from call_service.projects import ProjectServiceUnavailableError
-from call_service.scenarios.errors import AgentTestNotFoundError, TooManyTestsError
-from call_service.scenarios.schemas import AgentTestBody, AgentTestObject
+from call_service.scenarios.errors import AgentTestNotFoundError, NoAgentTestsError, TooManyTestsError
+from call_service.scenarios.schemas import AgentTestBody, AgentTestList, AgentTestObject, AgentTestSummary
 from call_service.scenarios.service import AgentTests
 from shared.endpoints import Context, Router, unprocessable
+from shared.pagination import InvalidCursorError, PageQuery
 from shared.scopes import Scope
 
 router = Router("Agents")
@@ -34,6 +35,22 @@ AGENT_TESTS = web.AppKey("agent_tests", AgentTests)
 async def test_agent(ctx: Context[AgentTestBody]) -> AgentTestObject:
     """Play scenarios with simulated callers against the agent's newest version."""
     return AgentTestObject.of(await ctx.request.app[AGENT_TESTS].start(ctx.tenant, ctx.path("agentId"), ctx.body))
+
+
+@router.add(
+    "GET",
+    "/agent/{agentId}/test",
+    scope=Scope.CALLS_READ,
+    query=PageQuery,
+    answer=AgentTestList,
+    errors=[NoAgentTestsError, InvalidCursorError],
+    invalid=unprocessable,
+)
+async def list_agent_tests(ctx: Context[None]) -> AgentTestList:
+    """The tests of an agent, newest first."""
+    query = ctx.query(PageQuery, unprocessable)
+    found, cursor = await ctx.request.app[AGENT_TESTS].page(ctx.tenant, ctx.path("agentId"), query)
+    return AgentTestList(data=[AgentTestSummary.of(test) for test in found], next_cursor=cursor)
 
 
 @router.add(

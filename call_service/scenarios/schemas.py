@@ -74,18 +74,65 @@ class PartObject(BaseModel):
         )
 
 
-class AgentTestObject(BaseModel):
+_TEST_EXAMPLE: dict[str, Any] = {
+    "id": _TEST_ID,
+    "projectId": _PROJECT_ID,
+    "agentId": _AGENT_ID,
+    "agentVersion": 3,
+    "status": "passed",
+    "summary": SUMMARY_EXAMPLE,
+    "created_at": "2026-11-25T09:00:00.000Z",
+    "finished_at": "2026-11-25T09:00:41.000Z",
+}
+
+
+class AgentTestSummary(BaseModel):
+    """A test of an agent in a list. `summary` is of the scenarios that were played so far."""
+
+    id: str
+    project_id: str = Field(serialization_alias="projectId")
+    agent_id: str = Field(serialization_alias="agentId")
+    agent_version: int = Field(serialization_alias="agentVersion")
+    status: TestStatus
+    summary: Summary
+    created_at: str
+    finished_at: str | None
+
+    @classmethod
+    def of(cls, test: AgentTest) -> Self:
+        return cls(**cls.values(test))
+
+    @staticmethod
+    def values(test: AgentTest) -> dict[str, Any]:
+        """What every view of a test has."""
+        return {
+            "id": test.id,
+            "project_id": test.project_id,
+            "agent_id": test.agent_id,
+            "agent_version": test.agent_version,
+            "status": test.status,
+            "summary": Summary.of(test.reports),
+            "created_at": rfc3339(test.created_at),
+            "finished_at": rfc3339(test.finished_at) if test.finished_at else None,
+        }
+
+
+class AgentTestList(BaseModel):
+    """A page of an agent's tests, newest first."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"data": [_TEST_EXAMPLE], "next_cursor": None}})
+
+    data: list[AgentTestSummary]
+    next_cursor: str | None
+
+
+class AgentTestObject(AgentTestSummary):
     """A test of an agent. Its scenarios are played by workers, several at a time; nobody is called."""
 
     model_config = ConfigDict(
         json_schema_extra={
             "example": {
-                "id": _TEST_ID,
-                "projectId": _PROJECT_ID,
-                "agentId": _AGENT_ID,
-                "agentVersion": 3,
-                "status": "passed",
-                "summary": SUMMARY_EXAMPLE,
+                **_TEST_EXAMPLE,
                 "scenarios": [
                     {
                         "name": "books an appointment",
@@ -95,32 +142,12 @@ class AgentTestObject(BaseModel):
                         "report": _REPORT_EXAMPLE,
                     }
                 ],
-                "created_at": "2026-11-25T09:00:00.000Z",
-                "finished_at": "2026-11-25T09:00:41.000Z",
             }
         }
     )
 
-    id: str
-    project_id: str = Field(serialization_alias="projectId")
-    agent_id: str = Field(serialization_alias="agentId")
-    agent_version: int = Field(serialization_alias="agentVersion")
-    status: TestStatus
-    summary: Summary = Field(description="Of the scenarios that were played so far.")
     scenarios: list[PartObject]
-    created_at: str
-    finished_at: str | None
 
     @classmethod
     def of(cls, test: AgentTest) -> Self:
-        return cls(
-            id=test.id,
-            project_id=test.project_id,
-            agent_id=test.agent_id,
-            agent_version=test.agent_version,
-            status=test.status,
-            summary=Summary.of(test.reports),
-            scenarios=[PartObject.of(part) for part in test.parts],
-            created_at=rfc3339(test.created_at),
-            finished_at=rfc3339(test.finished_at) if test.finished_at else None,
-        )
+        return cls(**cls.values(test), scenarios=[PartObject.of(part) for part in test.parts])

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 from call_service.projects import ProjectDirectory
 from call_service.scenarios import repository
 from call_service.scenarios.domain import MAX_OPEN, AgentTest
-from call_service.scenarios.errors import AgentTestNotFoundError, TooManyTestsError
+from call_service.scenarios.errors import AgentTestNotFoundError, NoAgentTestsError, TooManyTestsError
 from call_service.scenarios.schemas import AgentTestBody
 from shared.db import Database, Tx
 from shared.ids import new_id
+from shared.pagination import Cursors, PageQuery, page_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +18,7 @@ class AgentTests:
 
     db: Database
     projects: ProjectDirectory
+    cursors: Cursors
 
     async def start(self, tenant: str, agent_id: str, body: AgentTestBody) -> AgentTest:
         """Ask workers to play scenarios against the agent's newest version, as it is now.
@@ -43,6 +45,14 @@ class AgentTests:
     async def get(self, tenant: str, agent_id: str, test_id: str) -> AgentTest:
         """Raises AgentTestNotFoundError."""
         return await self._found(self.db, tenant, agent_id, test_id)
+
+    async def page(self, tenant: str, agent_id: str, query: PageQuery) -> tuple[list[AgentTest], str | None]:
+        """A page, newest first, and the cursor of the next one. Raises NoAgentTestsError."""
+        before = query.position(self.cursors)
+        found = await repository.page(self.db, tenant, agent_id, before, query.limit_and_one)
+        if not found and before is None:
+            raise NoAgentTestsError
+        return page_of(found, query, self.cursors, lambda test: test.id)
 
     @staticmethod
     async def _found(connection: Tx | Database, tenant: str, agent_id: str, test_id: str) -> AgentTest:

@@ -24,7 +24,6 @@ class DocumentForm(BaseModel):
     """A file for an agent to look things up in."""
 
     model_config = ConfigDict(
-        extra="forbid",
         arbitrary_types_allowed=True,
         json_schema_extra={"example": {"file": "# Prices\n\nA filling is $120."}},
     )

@@ -24,12 +24,12 @@ class ToolSecrets:
 
     async def put(self, tenant: str, project_id: str, name: str, wanted: SetSecret) -> ToolSecret:
         """Raises ProjectNotFoundError, SecretNameError, TooManySecretsError."""
-        if not _NAME.fullmatch(name):
-            raise SecretNameError
         sealed = self.box.seal_text(wanted.value.get_secret_value())
         async with self.db.transaction() as tx:
             if not await projects.lock(tx, tenant, project_id, exclusively=True):
                 raise ProjectNotFoundError
+            if not _NAME.fullmatch(name):
+                raise SecretNameError
             known = {secret.name for secret in await repository.of_project(tx, tenant, project_id)}
             if len(known | {name}) > MAX_SECRETS:
                 raise TooManySecretsError

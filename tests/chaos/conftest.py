@@ -14,7 +14,12 @@ from shared.db import Database
 from shared.migrations import migrate
 from tests.support.calls import MIGRATIONS
 
-SETTINGS = {"RING_TIMEOUT_SECONDS": "6", "DRAIN_SECONDS": "90", "PASSWORD_HASH_THREADS": "1"}
+SETTINGS = {
+    "RING_TIMEOUT_SECONDS": "6",
+    "DRAIN_SECONDS": "90",
+    "PASSWORD_HASH_THREADS": "1",
+    "SWEEP_SECONDS": "1",
+}
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

@@ -1,4 +1,4 @@
-"""A worker ends at its first await, at its second, at every one: nobody is dialled twice, everything comes to an end."""
+"""A worker ends at its first await, at its second, at every one: nobody is dialled twice, all comes to an end."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable

@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from project_service.webhooks.events import BINDINGS
+
 ORDER = ("queued", "initiated", "ringing", "in-progress")
-ENDED, COMPLETED, TURN = "call.ended", "call.completed", "call.turn"
+ENDED, COMPLETED = "call.ended", "call.completed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,5 +106,5 @@ def _ways_back(events: Sequence[Happened]) -> Iterator[str]:
 def _webhooks(entries: Sequence[Entry], events: Sequence[Happened]) -> Iterator[str]:
     settled = {entry.sequence for entry in entries if isinstance(entry, Delivered)}
     for event in events:
-        if event.type != TURN and event.sequence not in settled:
+        if event.type in BINDINGS and event.sequence not in settled:
             yield f"event {event.sequence} was neither delivered nor parked"

@@ -183,6 +183,27 @@ async def test_the_agent_has_to_be_the_users(
     assert await db.fetchval("SELECT count(*) FROM agent_tests") == 1
 
 
+async def test_tests_are_listed_newest_first_and_only_of_the_agent(
+    customer: Customer, stranger: Customer, projects: FakeProjects
+) -> None:
+    made = [(await started(customer, projects, BUSY)).rsplit("/", 1)[1] for _ in range(3)]
+    path, seen = f"/agent/{projects.agent['id']}/test", list[str]()
+    query = "limit=2"
+    while True:
+        status, page = await customer.ask("GET", f"{path}?{query}")
+        assert status == 200
+        seen += [test["id"] for test in page["data"]]
+        assert {test["status"] for test in page["data"]} == {"waiting"}
+        if page["next_cursor"] is None:
+            break
+        query = f"limit=2&cursor={page['next_cursor']}"
+    assert seen == made[::-1]
+    assert (await stranger.ask("GET", path))[1]["code"] == "agent_tests_not_found"
+    assert (await customer.ask("GET", f"/agent/{new_id()}/test"))[1]["code"] == "agent_tests_not_found"
+    assert (await customer.ask("GET", "/agent/x/test"))[0] == 404
+    assert (await customer.ask("GET", f"{path}?cursor=x"))[0] in {400, 422}
+
+
 async def test_only_so_many_tests_are_open(customer: Customer, projects: FakeProjects) -> None:
     for _ in range(MAX_OPEN):
         await started(customer, projects, BUSY)

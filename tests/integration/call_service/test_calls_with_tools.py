@@ -140,7 +140,7 @@ async def test_a_caller_who_hangs_up_ends_what_the_agent_waits_for(db: Database,
         tool = {**HTTP, "url": served.url}
         async with in_call(db, tmp_path, brain, tools=[tool]) as (call, leg, running):
             ask(leg)
-            await eventually(lambda: served.open)
+            await eventually(lambda: served.open == 1)
             leg.end()
             async with asyncio.timeout(10):
                 await running

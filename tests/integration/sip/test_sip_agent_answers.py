@@ -194,6 +194,17 @@ async def test_numbers_that_nobody_answers(db: Database, make_phone: MakePhone, 
     assert await events_of(db, call.id) == ["call.ended", "call.completed"]
 
 
+async def test_an_agent_that_lacks_a_key_is_no_better_at_another_worker(
+    db: Database, make_phone: MakePhone, sipp: Sipp, tmp_path: Path
+) -> None:
+    async with office(db, make_phone, tmp_path) as desk:
+        choice = {"provider": "deepgram", "model": "nova-3"}
+        desk.projects.numbers[NUMBER] = agent(providers={"stt": choice, "llm": None, "tts": None})
+        await refused(desk, sipp, 480)
+        call = await desk.only_call()
+    assert (call.status, call.reason, call.fault, call.sip_code) == ("failed", "provider_key_missing", "tenant", 480)
+
+
 async def test_a_full_or_draining_worker_sends_the_caller_on(
     db: Database, make_phone: MakePhone, sipp: Sipp, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from shared.memory_bus import InMemoryBus
 from shared.migrations import migrate
 from shared.testing.waiting import eventually
 from tests.integration.sip.conftest import MakePhone, trunk
+from tests.integration.sip.test_sip_agent_answers import add_trunk
 from tests.support.calls import MIGRATIONS, SECRET, Customer
 from tests.support.sip_peers import Sipp, free_port, running
 from tests.support.workers import Switchboard, queue, read, working
@@ -53,7 +54,13 @@ async def test_the_messages_of_a_call_are_shown_and_downloaded(
 ) -> None:
     customer, stranger = customers
     port = free_port()
-    phone = await make_phone(trunk(port, username="us", password="secret"))
+    trunk_id = await add_trunk(db, customer.tenant)
+    await db.execute(
+        "INSERT INTO trunk_numbers (tenant, number, trunk_id) VALUES ($1, '+12025550199', $2)",
+        customer.tenant,
+        trunk_id,
+    )
+    phone = await make_phone(trunk(port, name=trunk_id, username="us", password="secret"))
     async with working(db, phone.carrier, tmp_path), sipp.run("uas_digest", port):
         call_id = await queue(db, tenant=customer.tenant, silenceTimeoutSeconds=1)
 

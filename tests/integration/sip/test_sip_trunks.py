@@ -9,7 +9,7 @@ import pytest
 
 from call_service.carriers.port import Answered, CarrierRejectedError, Cause, Ended, OutcomeUnknownError
 from call_service.carriers.rtp import RtpEngine
-from call_service.carriers.sip import Listener
+from call_service.carriers.sip import Listener, transports
 from call_service.carriers.ticker import Ticker
 from tests.integration.sip.conftest import Call, MakePhone, trunk
 from tests.support.sip_peers import LOOPBACK, Sipp, free_port, running, until
@@ -42,6 +42,30 @@ async def test_a_stranger_hears_nothing(make_phone: MakePhone, tmp_path: Path) -
     with socket.create_connection(phone.carrier.address("TCP") or ("", 0)) as scanner:
         scanner.settimeout(5)
         assert await asyncio.to_thread(scanner.recv, 100) == b""
+
+
+async def test_of_one_address_so_many_connections_are_taken(
+    make_phone: MakePhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(transports, "MAX_ACCEPTED_OF_HOST", 2)
+    phone = await make_phone(trunk(free_port()))
+    address = phone.carrier.address("TCP")
+    assert address
+    (_, first), (_, second) = [await asyncio.open_connection(*address) for _ in range(2)]
+    accepted = phone.carrier._transports._accepted
+    await until(lambda: accepted.total() == 2)
+    reader, third = await asyncio.open_connection(*address)
+    async with asyncio.timeout(5):
+        assert await reader.read() == b""
+    first.close()
+    await until(lambda: accepted.total() == 1)
+    reader, fourth = await asyncio.open_connection(*address)
+    fourth.write(b"\r\n\r\n")  # a keep-alive (RFC 5626, 4.4.1)
+    async with asyncio.timeout(5):
+        assert await reader.readexactly(2) == b"\r\n"
+    for each in (second, third, fourth):
+        each.close()
+    await until(lambda: not accepted)
 
 
 async def test_a_trunk_may_ping_us(make_phone: MakePhone, tmp_path: Path) -> None:

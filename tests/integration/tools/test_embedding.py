@@ -39,7 +39,7 @@ async def shelf(embedder: Embedder) -> Shelf:
         ("Are you there on the weekend?", "hours.md"),
         ("How expensive is it to repair a tooth?", "prices.md"),
         ("Who straightens teeth?", "staff.md"),
-        ("Is Visa okay?", "payment.md"),
+        ("Can I pay with Visa?", "payment.md"),
     ],
 )
 async def test_questions_in_other_words_find_their_passage(

@@ -1,7 +1,7 @@
 """The table of endpoints: parsing, credentials, rendering; run through aiohttp without a socket of its own."""
 
 import contextlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import orjson
 import pytest
@@ -32,9 +32,8 @@ from shared.errors import (
     UnavailableError,
 )
 from shared.openapi import describe
-from shared.tokens import HEADER, InternalTokenError, InternalTokens, Principal
+from shared.tokens import CHALLENGE, HEADER, InternalTokenError, InternalTokenExpiredError, InternalTokens, Principal
 
-NOW = datetime(2026, 11, 25, tzinfo=UTC)
 SECRET = "s" * 32
 
 
@@ -167,7 +166,7 @@ def test_forged_internal_tokens_are_refused() -> None:
 
 
 @pytest.mark.parametrize(("minutes", "is_refused"), [(-5, True), (5, False)])
-def test_an_internal_token_by_a_clock_that_is_wrong(minutes: int, is_refused: bool) -> None:  # noqa: FBT001
+def test_an_internal_token_by_a_clock_that_is_wrong(minutes: int, is_refused: bool) -> None:
     """One from behind is old when it is made, and the refusal says so; one from ahead is good for longer."""
     signer = InternalTokens(SECRET, "gateway", lambda: datetime.now(UTC) + timedelta(minutes=minutes))
     verifier = InternalTokens(SECRET, "service", lambda: datetime.now(UTC))

@@ -1,0 +1,130 @@
+"""Postgres is there, but no connection to it can be had: who asks hears so in time, and live calls go on."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import asyncpg
+import pytest
+from aiohttp.test_utils import TestClient, TestServer
+
+from call_service.app import build_app
+from call_service.calls.domain import Status
+from call_service.settings import CallApiSettings
+from deploy.local.databases import dsn_for
+from deploy.local.keys import secret
+from deploy.local.stack import Stack
+from shared.background import running
+from shared.db import Database
+from shared.ids import new_id
+from shared.memory_bus import InMemoryBus
+from shared.resources import DATABASE
+from shared.testing.waiting import eventually
+from tests.support.calls import SECRET, Customer
+from tests.support.customers import new_customer
+from tests.support.recorder import Recorder
+from tests.support.witness import Witness
+from tests.support.workers import Switchboard, queue, read, sweeper, working
+
+TALKER = "+12025550100"
+POOL = 4
+
+
+@asynccontextmanager
+async def all_taken(db: Database) -> AsyncIterator[None]:
+    """Every connection of the pool is in use."""
+    async with AsyncExitStack() as held:
+        for _ in range(POOL):
+            await held.enter_async_context(db.connection())
+        yield
+
+
+@pytest.mark.timeout(60)
+async def test_an_api_whose_pool_is_exhausted(db: Database, calls_url: str, tmp_path: Path) -> None:
+    settings = CallApiSettings(
+        database_url=calls_url,
+        database_pool_size=POOL,
+        internal_token_secret=SECRET,
+        encryption_key=SECRET,
+        recordings_dir=tmp_path,
+    )
+    app, tenant = build_app(settings, InMemoryBus()), new_id()
+    call_id = await queue(db, tenant=tenant)
+    async with TestClient(TestServer(app)) as client:
+        customer = Customer(client, tenant)
+        async with all_taken(app[DATABASE]), asyncio.timeout(app[DATABASE].acquire_timeout_seconds + 3):
+            answers: list[Any] = await asyncio.gather(
+                *(customer.ask("GET", f"/call/{call_id}") for _ in range(20)),
+                customer.ask("POST", f"/call/{call_id}/cancel"),
+            )
+            ready = await client.get("/health/ready")
+        assert {(status, answer["code"]) for status, answer in answers} == {(503, "database_unavailable")}
+        assert ready.status == 503
+        assert (await customer.ask("POST", f"/call/{call_id}/cancel"))[0] == 200
+        assert (await client.get("/health/ready")).status == 200
+
+
+@pytest.mark.timeout(60)
+async def test_a_worker_whose_pool_is_exhausted_keeps_its_call(db: Database, calls_url: str, tmp_path: Path) -> None:
+    recorder, carrier = Recorder(db), Switchboard(answers=0)
+    own = await Database.connect(calls_url, "calls", max_size=POOL)
+    own.acquire_timeout_seconds = 0.5
+    async with (
+        working(own, carrier, tmp_path, heartbeat_seconds=0.5),
+        running(sweeper(db, tmp_path).run(), "sweeper"),
+    ):
+        call_id = await recorder.make()
+
+        async def is_live() -> bool:
+            return (await read(db, call_id)).status is Status.IN_PROGRESS
+
+        await eventually(is_live)
+        async with all_taken(own):
+            carrier.legs[call_id].end()
+            await asyncio.sleep(3)  # six times as long as it waits for a connection
+            assert await is_live()
+
+        async def is_complete() -> bool:
+            return (await read(db, call_id)).completed_at is not None
+
+        await eventually(is_complete)
+    await own.close()
+    recorder.dialled(*carrier.dialled)
+    assert await recorder.outcome() == []
+    assert ((await read(db, call_id)).status, (await read(db, call_id)).reason) == (Status.COMPLETED, "callee_hung_up")
+
+
+@asynccontextmanager
+async def locked_out(stack: Stack, role: str) -> AsyncIterator[None]:
+    """Its connections are cut, and it may open none."""
+    dsn = dsn_for(stack.dsns[role], user="postgres", password=secret(stack.var / "secrets", "postgres"))
+    administrator = await asyncpg.connect(dsn)
+    try:
+        await administrator.execute(f"ALTER ROLE {role} CONNECTION LIMIT 0")
+        await administrator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", role)
+        yield
+    finally:
+        await administrator.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
+        await administrator.close()
+
+
+@pytest.mark.asyncio(loop_scope="session")
+@pytest.mark.timeout(180)
+async def test_a_server_that_takes_no_more_connections(stack: Stack, session: aiohttp.ClientSession) -> None:
+    customer = await new_customer(stack, session)
+    async with Witness.watching(stack) as witness:
+        call_id = witness.accepted(await customer.call(TALKER))
+        await customer.follow(call_id, "call.answered")
+        async with locked_out(stack, "calls"):
+            for _ in range(5):
+                async with asyncio.timeout(8):
+                    status, answer = await customer.api.try_ask("GET", f"/call/{call_id}")
+                assert (status, answer["code"]) == (503, "database_unavailable")
+                await asyncio.sleep(0.5)
+        await witness.all_complete(90)
+    assert witness.violations() == []
+    [ended] = [event for event in witness.events if event.type == "call.ended"]
+    assert ended.data["status"] == "completed"
