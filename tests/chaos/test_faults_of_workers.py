@@ -35,6 +35,7 @@ class Steps:
         self.held: set[tuple[str, str]] = set()
         self.over: set[str] = set()
         self.ringing: set[str] = set()
+        self.busy: set[str] = set()
 
     def release(self) -> None:
         self._released.set()
@@ -48,7 +49,7 @@ class Steps:
         if (step, call_id) in self.holds:
             self.held.add((step, call_id))
             await self._released.wait()
-        writer.write(b"rings\n" if call_id in self.ringing else b"answers\n")
+        writer.write(b"rings\n" if call_id in self.ringing else b"busy\n" if call_id in self.busy else b"answers\n")
         writer.close()
 
     @asynccontextmanager
@@ -91,16 +92,16 @@ def all_complete(db: Database, *call_ids: str) -> Any:
 async def test_a_worker_that_fails_at_any_step_dials_nobody_twice(
     db: Database, calls_url: str, tmp_path: Path, fault: str
 ) -> None:
-    """Five calls, each at another step: claimed, intent committed, carrier asked, ringing, answered.
+    """Six calls, each at another step: claimed, intent committed, carrier asked, ringing, answered, end committed.
 
     Only the first goes on, with another worker. A frozen worker wakes after its calls were taken over, and says nothing
     more about them, nor dials them.
     """
     recorder = Recorder(db)
     steps = Steps(recorder)
-    claimed, intended, asked, ringing, answered = made = [await recorder.make() for _ in range(5)]
-    steps.holds = {("claimed", claimed), ("intended", intended), ("dial", asked)}
-    steps.ringing = {ringing}
+    claimed, intended, asked, ringing, answered, ended_call = made = [await recorder.make() for _ in range(6)]
+    steps.holds = {("claimed", claimed), ("intended", intended), ("dial", asked), ("ended", ended_call)}
+    steps.ringing, steps.busy = {ringing}, {ended_call}
     async with steps.worker(calls_url, tmp_path) as process:
         await eventually(lambda: steps.held == steps.holds, 30)
         await eventually(has_status(db, ringing, Status.RINGING))
@@ -127,6 +128,7 @@ async def test_a_worker_that_fails_at_any_step_dials_nobody_twice(
         ("failed", "outcome_unknown"),
         ("failed", "worker_lost"),
         ("failed", "worker_lost"),
+        ("busy", "callee_busy"),
     ]
     assert [await read(db, call.id) for call in ended] == ended
 

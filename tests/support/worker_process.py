@@ -1,7 +1,7 @@
 """`python -m tests.support.worker_process DSN PORT LEASE_SECONDS FOLDER`: a worker that can be caught at any step.
 
 Before each step of a call it says `step call_id` to 127.0.0.1:PORT and waits for a line. The step `dial` is the request
-to the carrier: whoever listens counts it, and answers whether the callee `answers` or only `rings`.
+to the carrier: whoever listens counts it, and answers whether the callee `answers`, only `rings`, or is `busy`.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from call_service.calls.domain import Outcome
-from call_service.carriers.port import Answered, DialRequest, Ringing
+from call_service.carriers.port import Answered, Cause, DialRequest, Ringing
 from call_service.carriers.ticker import Ticker
 from call_service.dialer import runner, worker
 from call_service.dialer.journal import Journal
@@ -44,6 +44,8 @@ class SteppedCarrier:
         leg.emit(Ringing())
         if behaviour == "answers":
             leg.emit(Answered())
+        if behaviour == "busy":
+            leg.end(Cause.BUSY)
         return leg
 
     async def find(self, call_id: str) -> bool | None:
@@ -64,7 +66,12 @@ class SteppedJournal(Journal):
 
 
 class SteppedRunner(CallRunner):
-    """Says when it has let a call go."""
+    """Says when the end is committed, and when it has let a call go."""
+
+    async def _end(self, outcome: Outcome) -> bool:
+        ended = await super()._end(outcome)
+        await step("ended", self._journal.call.id)
+        return ended
 
     async def run(self) -> None:
         await super().run()

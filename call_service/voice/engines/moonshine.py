@@ -1,5 +1,6 @@
-"""Recognition by Moonshine tiny-en: one utterance after the other, on a thread of its own."""
+"""Recognition by Moonshine tiny-en, of several calls at once on as many threads as there are cores, up to two."""
 
+import os
 from collections.abc import Callable
 from datetime import timedelta
 
@@ -11,7 +12,8 @@ from call_service.voice.engines.thread import EngineThread
 # What the model writes for a second of silence; for noise it writes signs and notes.
 GHOSTS = frozenset({"you", "you."})
 # A guess is made in the second half of the wait, 120 ms at least: behind more than so many it would come too late.
-MAX_AHEAD = 2
+MAX_AHEAD = 2  # of each thread
+THREADS = min(2, os.cpu_count() or 1)
 
 
 class MoonshineRecognizer:
@@ -19,12 +21,12 @@ class MoonshineRecognizer:
 
     def __init__(self, *, max_waiting: int = 64, time_out: timedelta = timedelta(seconds=8)) -> None:
         self._model = MoonshineModel()
-        self._thread = EngineThread("stt", max_waiting=max_waiting, time_out=time_out)
+        self._thread = EngineThread("stt", max_waiting=max_waiting, time_out=time_out, threads=THREADS)
 
     @property
     def is_busy(self) -> bool:
         """Would a guess wait long for others?"""
-        return self._thread.waiting > MAX_AHEAD
+        return self._thread.waiting > MAX_AHEAD * THREADS
 
     async def recognize(self, pcm: bytes) -> str:
         """Text of one utterance cut by voice activity; empty when nothing was understood.
@@ -43,5 +45,5 @@ class MoonshineRecognizer:
         return text if text.lower() not in GHOSTS and any(map(str.isalnum, text)) else ""
 
     def close(self) -> None:
-        """Stop the thread; the model is freed with the object."""
+        """Stop the threads; the model is freed with the object."""
         self._thread.close()

@@ -1,4 +1,4 @@
-"""One thread for one engine: inference is off the event loop, in order, bounded and timed out."""
+"""The thread of an engine: inference is off the event loop, in order, bounded and timed out."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,16 +12,18 @@ T = TypeVar("T")
 
 
 class EngineThread:
-    """Runs the jobs of an engine that is not thread-safe, one after the other.
+    """Runs the jobs of an engine in their order: one after the other, or in `threads` where it is thread-safe.
 
     A caller that gives up (cancelled, timed out) takes its queued job with it, so dropped guesses cost nothing.
     """
 
-    def __init__(self, stage: Literal["stt", "tts"], *, max_waiting: int, time_out: timedelta) -> None:
+    def __init__(
+        self, stage: Literal["stt", "tts"], *, max_waiting: int, time_out: timedelta, threads: int = 1
+    ) -> None:
         self._stage = stage
         self._max_waiting = max_waiting
         self._time_out = time_out
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"engine-{stage}")
+        self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"engine-{stage}")
         self._waiting = 0
 
     @property
