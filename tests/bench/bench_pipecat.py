@@ -27,7 +27,7 @@ STEPS = (5, 10, 20, 40, 80)
 SECONDS = 20
 # The callers begin within four seconds; loading takes two, and what is overloaded ends late.
 LIMIT_SECONDS = 120.0
-AT = 10
+TRIES = 2
 OURS, WITH_OURS, WITH_LIBRARY = "ours", "Pipecat, our recogniser", "Pipecat, Moonshine's library"
 
 
@@ -39,11 +39,17 @@ class Agent:
     command: Sequence[str]
     options: Sequence[str] = ()
     steps: dict[int, Measured] = field(default_factory=dict)
+    is_full: bool = False
 
     async def talk(self, calls: int) -> None:
-        """Measure a step, unless the one before was too much already."""
-        if any(not keeps_up(found) for found in self.steps.values()):
-            return
+        """Measure a step, unless the one before was too much already; twice if it fails, as others may be at work."""
+        for _ in range(0 if self.is_full else TRIES):
+            await self._step(calls)
+            if calls in self.steps and keeps_up(self.steps[calls]):
+                return
+        self.is_full = True
+
+    async def _step(self, calls: int) -> None:
         arguments = (*self.command, str(calls), str(SECONDS), *self.options)
         with suppress(TimeoutError):
             told = await _output(arguments, LIMIT_SECONDS)
@@ -141,11 +147,12 @@ def _ratios(agents: Mapping[str, Agent]) -> list[str]:
     ours = agents[OURS]
     notes = []
     for name, agent in agents.items():
-        if agent is ours or not {AT} <= agent.steps.keys() & ours.steps.keys():
+        both = agent.steps.keys() & ours.steps.keys()
+        if agent is ours or not both:
             continue
-        ratio = agent.steps[AT].core_share / ours.steps[AT].core_share
+        ratio = agent.steps[max(both)].core_share / ours.steps[max(both)].core_share
         notes.append(
-            f"{name}: {ratio:.1f} x our CPU time a call at {AT} calls ({at_least(ratio, 4)}); "
+            f"{name}: {ratio:.1f} x our CPU time a call at {max(both)} calls ({at_least(ratio, 4)}); "
             f"at most {agent.most_calls} calls answered in time, ours {ours.most_calls} of {STEPS[-1]} tried."
         )
     return notes

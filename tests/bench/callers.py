@@ -29,6 +29,7 @@ CALLER_SAYS = (
 CALLER_WAITS_S = 0.7
 INTERRUPTS_AFTER_S = 1.0
 BEGIN_WITHIN_S = 4.0
+WARM_UP_S = 5.0
 LATEST_MS = 1100
 PROBE_S = 0.05  # waking a process costs 0.1 ms, which would be most of what one call does
 
@@ -120,24 +121,16 @@ async def voices(synthesizer: Synthesizer) -> list[bytes]:
 
 
 async def measure(converse: Converse, sentences: Sequence[bytes], calls: int, seconds: float) -> Measured:
-    """Have `calls` conversations of some seconds at once; they begin one after the other."""
+    """Have `calls` conversations of some seconds at once; they begin one after the other, behind one that warms up."""
     ticker, late_ms, process = Ticker(), list[float](), psutil.Process()
+    await _call(converse, Caller(sentences), ticker, WARM_UP_S)
     callers = [Caller(sentences) for _ in range(calls)]
     probe = asyncio.create_task(_measure_lateness(late_ms))
     cpu = process.cpu_times()
 
     async def call(number: int, caller: Caller) -> None:
         await asyncio.sleep(number * min(0.2, BEGIN_WITHIN_S / calls))
-        caller.leg.on_played_frame(caller.hear)
-        talking = asyncio.ensure_future(converse(caller.leg))
-        ticker.add(caller)
-        try:
-            await asyncio.sleep(seconds)
-            caller.give_up()
-            caller.leg.end()
-            await talking
-        finally:
-            ticker.remove(caller)
+        await _call(converse, caller, ticker, seconds)
 
     await asyncio.gather(*(call(number, caller) for number, caller in enumerate(callers)))
     probe.cancel()
@@ -152,6 +145,19 @@ async def measure(converse: Converse, sentences: Sequence[bytes], calls: int, se
         calls * seconds,
         process.memory_info().rss / 2**20,
     )
+
+
+async def _call(converse: Converse, caller: Caller, ticker: Ticker, seconds: float) -> None:
+    caller.leg.on_played_frame(caller.hear)
+    talking = asyncio.ensure_future(converse(caller.leg))
+    ticker.add(caller)
+    try:
+        await asyncio.sleep(seconds)
+        caller.give_up()
+        caller.leg.end()
+        await talking
+    finally:
+        ticker.remove(caller)
 
 
 async def _measure_lateness(late_ms: list[float]) -> None:
