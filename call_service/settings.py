@@ -126,7 +126,7 @@ class WorkerSettings(_Sealing):
     kokoro_voices: Path | None = Field(None, description="Its voices: a folder of `NAME.bin`, or one `.npz`.")
     whisper_model: str | None = Field(
         None,
-        description="A model of faster-whisper, for agents that choose `faster_whisper` (extra `whisper`): a folder, or "
+        description="A model of faster-whisper, for agents with `faster_whisper` (extra `whisper`): a folder, or "
         "a name like `base.en` that is downloaded at the first start.",
     )
     gguf_model: Path | None = Field(

@@ -20,6 +20,7 @@ from shared.errors import (
     FieldError,
     InvalidRequestError,
     MalformedJsonError,
+    NotFoundError,
     TokenRequiredError,
     UnauthorizedError,
     UnprocessableError,
@@ -60,15 +61,21 @@ class Context(Generic[BodyT]):
         return self.principal.tenant
 
     def path(self, name: str) -> str:
-        """A `{name}` of the path."""
-        return self.request.match_info[name]
+        """A `{name}` of the path. Raises NotFoundError: nothing is called by a NUL, which Postgres can't store."""
+        value = self.request.match_info[name]
+        if "\x00" in value:
+            raise NotFoundError
+        return value
 
     def query(self, model: type[ModelT], invalid: "InvalidFactory | None" = None) -> ModelT:
         """The query string as `model`; a parameter that repeats becomes a list where the model has one."""
         given = self.request.query
         many = {name for name, info in model.model_fields.items() if "list" in str(info.annotation)}
+        invalid = invalid or invalid_request
+        if name := next((name for name, value in given.items() if "\x00" in value), None):
+            raise invalid([FieldError(name, "invalid_character", "The character U+0000 is not allowed.")])
         values = {name: given.getall(name) if name in many else given[name] for name in given}
-        return validate(model, values, invalid or invalid_request)
+        return validate(model, values, invalid)
 
 
 HandlerOf = Callable[[Context[BodyT]], Awaitable[Answer]]

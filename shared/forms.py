@@ -71,6 +71,8 @@ async def _read(request: web.Request, max_bytes: int, files: ExitStack) -> dict[
             raise MalformedFormError("Each part needs a name in its Content-Disposition.")
         if part.name in values or len(values) == MAX_FIELDS:
             raise MalformedFormError(f"The field {part.name[:100]!r} comes twice, or there are too many fields.")
+        if not _is_text(part.name) or not _is_text(part.filename or ""):
+            raise MalformedFormError("A name in a Content-Disposition is not UTF-8, or contains the character U+0000.")
         if part.filename is None:
             values[part.name] = text = await _field(part)
             left -= len(text)
@@ -80,6 +82,11 @@ async def _read(request: web.Request, max_bytes: int, files: ExitStack) -> dict[
             values[part.name] = UploadedFile(part.filename, file, digest)
             left -= size
     return values
+
+
+def _is_text(name: str) -> bool:
+    """Bytes that are not UTF-8 come as surrogates."""
+    return "\x00" not in name and not any("\ud800" <= letter <= "\udfff" for letter in name)
 
 
 async def _field(part: BodyPartReader) -> str:

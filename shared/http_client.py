@@ -139,6 +139,8 @@ async def _resolve(url: URL) -> set[str]:
         if error.errno == socket.EAI_AGAIN:
             return set()
         raise InvalidUrlError("The host of this URL is unknown.") from None
+    except UnicodeError:  # a label that is empty or too long
+        raise InvalidUrlError("The host of this URL is no name of the DNS.") from None
     except TimeoutError:
         return set()
     return {str(sockaddr[0]) for *_, sockaddr in found}
@@ -174,6 +176,7 @@ _CAUSES: tuple[tuple[type[Exception], Cause], ...] = (
     (aiohttp.ClientResponseError, "invalid_response"),
     (aiohttp.ClientError, "disconnected"),
     (OSError, "disconnected"),
+    (UnicodeError, "dns"),
 )
 
 
@@ -226,7 +229,7 @@ class GuardedClient:
             ) as response:
                 content = await _read_at_most(response, MAX_BODY_BYTES)
                 return Answer(response.status, dict(response.headers), content)
-        except (aiohttp.ClientError, TimeoutError, OSError) as error:
+        except (aiohttp.ClientError, TimeoutError, OSError, UnicodeError) as error:
             raise _failure(error) from error
 
     async def close(self) -> None:

@@ -1,7 +1,7 @@
 """Queries about batches, their contacts and the do-not-call list as customers see them; all filter by tenant.
 
-Locks are taken in this order everywhere, so that no two transactions wait for each other: call, batch, contact, the room
-of the tenant (`call_service.capacity`), number.
+Locks are taken in this order everywhere, so that no two transactions wait for each other: call, batch, contact, the
+room of the tenant (`call_service.capacity`), number.
 """
 
 from collections.abc import AsyncIterable, Mapping, Sequence

@@ -10,22 +10,8 @@ from shared.db import Database, Tx
 
 _NO_TRUNK = "00000000-0000-0000-0000-000000000000"
 
-# Jumps from queue to queue by the index `calls_waiting`: how long a queue is costs nothing.
 _OPEN_QUEUES = """
-WITH RECURSIVE heads AS (
-    (SELECT tenant, coalesce(trunk_id, '00000000-0000-0000-0000-000000000000'::uuid) AS trunk, created_at
-        FROM calls WHERE status = 'queued' AND owner IS NULL
-        ORDER BY tenant, coalesce(trunk_id, '00000000-0000-0000-0000-000000000000'::uuid), created_at LIMIT 1)
-    UNION ALL
-    SELECT following.* FROM heads CROSS JOIN LATERAL (
-        SELECT tenant, coalesce(trunk_id, '00000000-0000-0000-0000-000000000000'::uuid) AS trunk, created_at
-            FROM calls WHERE status = 'queued' AND owner IS NULL
-                AND (tenant, coalesce(trunk_id, '00000000-0000-0000-0000-000000000000'::uuid))
-                    > (heads.tenant, heads.trunk)
-            ORDER BY tenant, coalesce(trunk_id, '00000000-0000-0000-0000-000000000000'::uuid), created_at LIMIT 1
-    ) AS following
-)
-SELECT heads.tenant, heads.trunk FROM heads
+SELECT heads.tenant, heads.trunk FROM call_queues AS heads
 LEFT JOIN trunks ON trunks.id = heads.trunk
 CROSS JOIN LATERAL (
     SELECT count(*) AS of_tenant, count(*) FILTER (WHERE trunk_id = heads.trunk) AS of_trunk
@@ -36,14 +22,16 @@ WHERE live.of_tenant < $2 AND (trunks.id IS NULL OR live.of_trunk < trunks.max_c
 ORDER BY live.of_tenant, heads.created_at LIMIT $1
 """
 _CLAIM = """
-UPDATE calls SET owner = $1, fence = fence + 1, lease_until = now() + $2::interval
-WHERE id IN (
+WITH taken AS MATERIALIZED (
     SELECT id FROM calls
     WHERE status = 'queued' AND owner IS NULL AND tenant = $3
         AND coalesce(trunk_id, '00000000-0000-0000-0000-000000000000'::uuid) = $4
         AND project_id NOT IN (SELECT project_id FROM deleted_projects)
-    ORDER BY created_at LIMIT $5 FOR UPDATE SKIP LOCKED)
-RETURNING *
+    ORDER BY created_at LIMIT $5 FOR UPDATE SKIP LOCKED
+)
+UPDATE calls SET owner = $1, fence = fence + 1, lease_until = now() + $2::interval
+FROM taken WHERE calls.id = taken.id
+RETURNING calls.*
 """
 
 

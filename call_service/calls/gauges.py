@@ -11,8 +11,9 @@ LIVE = Gauge("talkstack_calls_live", "Calls that workers hold, by status.", ["st
 UNNUMBERED = Gauge("talkstack_feed_unnumbered", "Events that no live stream has got yet, 10 000 at most.")
 
 _QUEUED = """
-SELECT count(*) AS number, coalesce(extract(epoch FROM now() - min(created_at)), 0) AS seconds
-FROM (SELECT created_at FROM calls WHERE status = 'queued' AND owner IS NULL ORDER BY created_at LIMIT $1) AS waiting
+SELECT
+    (SELECT count(*) FROM (SELECT FROM calls WHERE status = 'queued' AND owner IS NULL LIMIT $1) AS waiting) AS number,
+    coalesce(extract(epoch FROM now() - min(created_at)), 0) AS seconds FROM call_queues
 """
 _LIVE = """
 SELECT states.status, count(calls.id) AS number

@@ -6,7 +6,8 @@ from typing import Annotated, Any, Literal, Self
 import re2
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-MAX_PATTERN_BYTES = 1 << 20  # of a compiled one
+# Of a compiled one. All of a request are compiled on the event loop: with a megabyte each can take 3 ms.
+MAX_PATTERN_BYTES = 1 << 16
 
 
 @lru_cache(maxsize=512)
@@ -92,7 +93,7 @@ class Reply(_Strict):
 class Conversation(_Strict):
     """How a callee answers freely. Of several sentences the last that matches counts; replies are tried in order."""
 
-    replies: dict[str, Reply] = Field(min_length=1)
+    replies: dict[str, Reply] = Field(min_length=1, max_length=100)
     otherwise: Text
     unclear: Text = "Sorry, could you say that again?"
     closing: Text = Field(

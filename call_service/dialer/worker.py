@@ -60,10 +60,13 @@ class Worker:
             group.create_task(Repeater(self._db, "calls_control", self._obey, poll_seconds=heartbeat_seconds).run())
 
     async def drain(self) -> None:
-        """Claim nothing more; wait until the live calls have ended."""
+        """Claim nothing more; wait until the live calls have ended, those included that are being taken right now."""
         self._is_draining = True
-        while self._live:
-            await asyncio.wait([task for _fence, _runner, task in self._live.values()])
+        async with self._claiming:
+            pass
+        while self._live or self._reserved:
+            self._wake.clear()
+            await self._idle()
 
     async def stop(self) -> None:
         """What still talks when the drain time is over says goodbye; what can't is cut and left to the sweeper."""
@@ -81,6 +84,8 @@ class Worker:
         while not self._is_draining:
             self._wake.clear()
             async with self._claiming:
+                if self._is_draining:
+                    return
                 free = self._max_calls - len(self._live) - self._reserved
                 claimed = await self._claim(free) if free > 0 else []
                 for call, delay_seconds in claimed:
@@ -96,6 +101,9 @@ class Worker:
                     claimed += await claimer.claim(free - len(claimed))
         except DATABASE_ERRORS:
             log.warning("cannot claim", exc_info=True)
+            await asyncio.sleep(POLL_SECONDS)
+        except Exception:  # whatever is wrong with what waits: the calls that are live need this worker
+            log.exception("cannot claim")
             await asyncio.sleep(POLL_SECONDS)
         CLAIMED.inc(len(claimed))
         return claimed
@@ -128,6 +136,7 @@ class Worker:
     def unreserve(self) -> None:
         """The call is started, or will not be."""
         self._reserved -= 1
+        self._wake.set()
 
     def start(self, call: Call, runner: CallRunner, delay_seconds: float = 0) -> None:
         """Run a call that this worker owns."""

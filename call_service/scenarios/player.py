@@ -5,6 +5,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Protocol
 
+import asyncpg
 import structlog
 
 from call_service.scenarios import events, repository
@@ -13,7 +14,7 @@ from call_service.scenarios.judging import Observation, judge
 from call_service.scenarios.report import ScenarioReport
 from call_service.scenarios.scenario import Scenario
 from call_service.scenarios.stage import Cast
-from shared.db import Database
+from shared.db import Database, DatabaseUnavailableError
 from shared.notifications import Repeater
 
 log = structlog.get_logger(__name__)
@@ -58,11 +59,17 @@ class ScenarioPlayer:
             await self._stop()
 
     async def drain(self) -> None:
-        """Scenarios are not waited for: others play them again from their beginning."""
+        """Scenarios are not waited for: others play them again from their beginning.
+
+        Without a database their leases run out by themselves.
+        """
         self._is_draining = True
         async with self._taking:
             await self._stop()
-        await repository.give_back(self._db, self._owner)
+        try:
+            await repository.give_back(self._db, self._owner)
+        except (DatabaseUnavailableError, asyncpg.PostgresError) as error:
+            log.warning("scenarios not given back", cause=repr(error))
 
     async def _stop(self) -> None:
         playing = tuple(self._playing)

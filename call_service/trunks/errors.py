@@ -27,6 +27,12 @@ class TrunkUsernameTakenError(ConflictError):
     code = "trunk_username_taken"
 
 
+class TooManyTrunksError(ConflictError):
+    """A user may have a hundred trunks; delete one."""
+
+    code = "too_many_trunks"
+
+
 class NumberOfOtherTrunkError(ConflictError):
     """A number can belong to one trunk only."""
 

@@ -91,6 +91,12 @@ async def changed(tx: Tx) -> None:
     await tx.execute("SELECT pg_notify($1, '')", CHANNEL)
 
 
+async def count(tx: Tx, tenant: str) -> int:
+    """How many trunks this tenant has; nobody adds one until this transaction ends."""
+    await tx.execute("SELECT pg_advisory_xact_lock(hashtextextended('trunks:' || $1, 0))", tenant)
+    return int(await tx.fetchval("SELECT count(*) FROM trunks WHERE tenant = $1", tenant))
+
+
 async def insert(tx: Tx, tenant: str, trunk_id: str, values: Mapping[str, Any]) -> None:
     """Raises TrunkNameTakenError, TrunkUsernameTakenError."""
     await _write(tx, _INSERT, trunk_id, tenant, values)

@@ -28,7 +28,7 @@ _REFUSED = (
     status=201,
     body=TrunkBody,
     answer=TrunkObject,
-    errors=_REFUSED,
+    errors=[errors.TooManyTrunksError, *_REFUSED],
     invalid=unprocessable,
 )
 async def create_trunk(ctx: Context[TrunkBody]) -> TrunkObject:

@@ -13,6 +13,7 @@ from call_service.trunks.errors import (
     CallerUnknownError,
     InvalidHostError,
     NumberOnDoNotCallListError,
+    TooManyTrunksError,
     TrunkInUseError,
     TrunkNotFoundError,
     TrunkTestNotFoundError,
@@ -29,6 +30,8 @@ from shared.secret_box import SecretBox
 PURPOSE = "call:trunks"
 FRESH = timedelta(seconds=60)
 RESOLVE_SECONDS = 3.0
+# Every worker watches every trunk of every user.
+MAX_TRUNKS = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +44,22 @@ class Trunks:
     allow_private: bool
 
     async def create(self, tenant: str, body: TrunkBody) -> TrunkObject:
-        """Raises InvalidHostError, TrunkNameTakenError, TrunkUsernameTakenError, NumberOfOtherTrunkError."""
+        """Make a trunk.
+
+        Raises:
+            InvalidHostError, TooManyTrunksError, TrunkNameTakenError, TrunkUsernameTakenError, NumberOfOtherTrunkError
+        """
         await self._check(body)
         trunk_id = new_id()
         password = body.password.get_secret_value() if body.password else ""
         async with self.db.transaction() as tx:
+            if await repository.count(tx, tenant) >= MAX_TRUNKS:
+                raise TooManyTrunksError
             await repository.insert(tx, tenant, trunk_id, self._values(body, password))
             return await self._written(tx, tenant, trunk_id, body, events.CREATED)
 
     async def replace(self, tenant: str, trunk_id: str, body: TrunkBody) -> TrunkObject:
-        """As `create`, and raises TrunkNotFoundError."""
+        """As `create`, but of no new one. Raises TrunkNotFoundError."""
         await self._check(body)
         password = None if body.password is None else body.password.get_secret_value()
         async with self.db.transaction() as tx:

@@ -7,6 +7,8 @@ from typing import Any
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from deploy.demo.api import DemoError
 from deploy.demo.receiver import Receiver
@@ -20,6 +22,7 @@ from tests.support.history import Accepted, Delivered, Entry, Happened, violatio
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 
 TALKER = "+12025550100"
+BUSY = "+12025550101"
 SILENT = "+12025550105"
 
 
@@ -134,6 +137,39 @@ async def test_every_process_frozen_in_turn_during_a_call(stack: Stack, session:
             history.append(Delivered(call_id, event["sequence"]))
     assert violations(history, with_webhooks=True) == []
     assert call["status"] == "completed"
+
+
+async def test_a_webhook_that_is_gone_is_switched_off_and_its_owner_told(
+    stack: Stack, session: aiohttp.ClientSession
+) -> None:
+    """From the receiver's 410 over RabbitMQ to the mail; what came after it is kept for a replay."""
+    customer, asked = await new_customer(stack, session), 0
+
+    async def gone(_request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        return web.Response(status=410)
+
+    app = web.Application()
+    app.router.add_post("/hook", gone)
+    async with TestServer(app) as server:
+        hook = str(server.make_url("/hook"))
+        body = {"projectId": customer.project_id, "webhookURL": hook}
+        await customer.api.ask("POST", "/project/call-status/add-webhookurl", body)
+        call_id = await customer.call(BUSY)
+        await customer.follow(call_id)
+
+        def mails() -> list[str]:
+            found = [path.read_text() for path in (stack.var / "mail").glob(f"*-{customer.email}.eml")]
+            return [mail for mail in found if "webhook was switched off" in mail]
+
+        await eventually(lambda: len(mails()) == 1)
+        [mail] = mails()
+        assert hook in mail.replace("=\n", "")
+        assert "410 Gone" in mail
+        parked = await customer.api.ask("GET", f"/webhook/deliveries?projectId={customer.project_id}&status=parked")
+        assert len(parked["data"]) >= 1
+    assert asked == 1
 
 
 async def test_live_events_go_through_the_gateway_and_resume(stack: Stack, session: aiohttp.ClientSession) -> None:

@@ -25,7 +25,7 @@ BUSY = "+12025550101"
 NEVER_ANSWERS = "+12025550102"
 SILENT = "+12025550105"
 OTHERS = ("call-api", "project-webhooks", "project-api", "auth-api", "gateway")
-LEASE_SECONDS = 4
+LEASE_SECONDS = 3
 SHORT_LEASES = {
     "LEASE_SECONDS": f"{LEASE_SECONDS}",
     "HEARTBEAT_SECONDS": "1",

@@ -1,4 +1,4 @@
-"""When calls of a tenant and of a trunk begin next, and who of a batch's contacts may be called by the customer's word."""
+"""When calls of a tenant and of a trunk may begin next, and whom to ask before a contact is called."""
 
 from alembic import op
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import re
 from collections import Counter
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -124,6 +125,25 @@ async def test_a_full_trunk_holds_nobody_else_up(customer: Customer, projects: F
     [batch_id, _tenant] = (await due_batches(db, 100, 10))[0]
     assert {one.call.batch_id for one in await dialer(db).claim(3)} == {batch_id}
     assert await db.fetchval("SELECT count(*) FROM calls WHERE trunk_id = $1 AND owner IS NOT NULL", full) == 1
+
+
+async def test_a_long_queue_is_not_read_where_statistics_are_older_than_it(db: Database) -> None:
+    """The planner once took an index by time for these, and read all calls that waited, for each queue again."""
+    for _ in range(3):
+        await trunk(db, new_id())
+    await db.execute("ALTER TABLE calls SET (autovacuum_enabled = false)")
+    waiting = """INSERT INTO calls (id, tenant, project_id, agent_id, agent_version, agent, direction, from_number,
+            to_number, status, trunk_id)
+        SELECT gen_random_uuid(), tenant, gen_random_uuid(), gen_random_uuid(), 1, '{}', 'outbound', '+12025550199',
+            '+12025550100', 'queued', id FROM trunks, generate_series(1, 5000)"""
+    await db.execute(waiting)
+    await db.execute("UPDATE calls SET status = 'busy', ended_at = now()")
+    await db.execute("ANALYZE calls")
+    await db.execute(waiting)
+    plan = await db.fetch("EXPLAIN (ANALYZE, COSTS false, TIMING false) SELECT * FROM call_queues")
+    read = [int(found) for row in plan for found in re.findall(r"rows=(\d+)", row[0])]
+    assert max(read) <= 3
+    assert len(await open_queues(db, 100, 10)) == 3
 
 
 async def test_places_are_shared_between_tenants_that_wait(db: Database) -> None:

@@ -10,7 +10,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from call_service.app import build_app
 from call_service.settings import CallApiSettings
-from call_service.trunks import repository
+from call_service.trunks import repository, service
 from call_service.trunks.service import PURPOSE
 from shared.db import Database
 from shared.ids import new_id
@@ -68,6 +68,22 @@ async def test_a_trunk_is_replaced_and_keeps_its_password_unless_it_gets_another
         "trunk.changed",
         "trunk.changed",
     ]
+
+
+async def test_trunks_are_limited_for_each_user(
+    customer: Customer, stranger: Customer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every worker watches all of them: one user's thousands would cost everybody's calls."""
+    monkeypatch.setattr(service, "MAX_TRUNKS", 2)
+    made = [customer.ask("POST", "/trunk", {**BODY, "name": f"t{n}", "numbers": []}) for n in range(4)]
+    answers = await asyncio.gather(*made)
+    assert sorted((status, answer.get("code")) for status, answer in answers)[2:] == [(409, "too_many_trunks")] * 2
+    await make(stranger)
+    first = next(answer["id"] for status, answer in answers if status == 201)
+    assert (await customer.ask("PUT", f"/trunk/{first}", BODY))[0] == 200
+    async with customer.open("DELETE", f"/trunk/{first}") as response:
+        assert response.status == 204
+    await make(customer)
 
 
 async def test_pages_are_newest_first_and_only_of_the_user(customer: Customer, stranger: Customer) -> None:

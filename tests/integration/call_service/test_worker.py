@@ -162,9 +162,14 @@ async def test_a_worker_that_lost_its_lease_hangs_up_and_keeps_silent(
         async def talks() -> bool:
             return (await read(db, call_id)).status is Status.IN_PROGRESS
 
+        async def is_lost() -> bool:
+            """Its worker may renew the lease before the sweeper comes."""
+            await db.execute("UPDATE calls SET lease_until = now() - interval '1 second' WHERE id = $1", call_id)
+            await sweeper(db, tmp_path / "recordings").sweep_once()
+            return (await read(db, call_id)).reason == "worker_lost"
+
         await eventually(talks)
-        await db.execute("UPDATE calls SET lease_until = now() - interval '1 second' WHERE id = $1", call_id)
-        await sweeper(db, tmp_path / "recordings").sweep_once()
+        await eventually(is_lost)
         await asyncio.sleep(1)  # several heartbeats: time to write something wrong
     call = await read(db, call_id)
     assert (call.status, call.reason) == ("failed", "worker_lost")

@@ -86,6 +86,7 @@ async def test_a_secret_is_set_named_opened_by_workers_and_forgotten(user: User,
     assert (await user("DELETE", f"{path}/crm"))[0] == 204
     status, answer = await user("DELETE", f"{path}/crm")
     assert (status, answer["code"]) == (404, "secret_not_found")
+    assert (await user("DELETE", f"{path}/a%00b"))[0] == 404
     assert await service("GET", f"/internal/projects/{project_id}/tool-secrets") == (200, {"secrets": {}})
 
 

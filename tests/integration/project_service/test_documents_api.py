@@ -163,3 +163,14 @@ async def test_documents_go_with_their_agent(user: User, db: Database, what: str
         await user("DELETE", f"/project/{project_id}", {"cascade": True})
     assert await db.fetchval("SELECT count(*) FROM documents WHERE agent_id = $1", agent_id) == 0
     assert await db.fetchval("SELECT count(*) FROM document_passages WHERE tenant = $1", user.id) == 0
+
+
+@pytest.mark.parametrize("name", ['filename="\udcff.md"', "filename*=utf-8''a%00.md"], ids=["no utf-8", "nul"])
+async def test_a_name_that_the_database_can_not_store_is_refused(user: User, name: str) -> None:
+    agent_id = await user.agent(await user.project())
+    token = InternalTokens(SECRET, "gateway", SystemClock().now).sign(Principal(user.id, "token", None, user.scopes))
+    headers = {tokens.HEADER: token, "Content-Type": "multipart/form-data; boundary=x"}
+    form = f'--x\r\nContent-Disposition: form-data; name="file"; {name}\r\n\r\nHello\r\n--x--\r\n'
+    body = form.encode(errors="surrogateescape")
+    async with user.client.post(f"/agent/{agent_id}/documents", data=body, headers=headers) as answer:
+        assert (answer.status, (await answer.json())["code"]) == (400, "malformed_form")

@@ -285,6 +285,15 @@ async def test_one_private_address_among_others_is_enough_to_refuse_a_name(monke
         await check_url("https://mixed.example/")
 
 
+@pytest.mark.parametrize("host", [f"{'a' * 64}.com", "a..com"])
+async def test_a_host_that_can_have_no_address_is_refused(host: str, private: GuardedClient) -> None:
+    """The standard library raises UnicodeError for it, which was an internal error."""
+    with pytest.raises(InvalidUrlError, match="no name of the DNS"):
+        await check_url(f"https://{host}/")
+    with pytest.raises(DeliveryFailedError, match="dns"):
+        await private.post(f"https://{host}/", b"", {})
+
+
 async def test_an_unknown_host_is_refused_and_a_silent_name_server_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     errors = iter([socket.EAI_NONAME, socket.EAI_AGAIN])
 

@@ -48,6 +48,18 @@ def test_own_scripts_add_numbers_and_replace_built_in_ones(tmp_path: Path) -> No
         ({"description": "x", "turns": [{"say": "Hi."}, {"after_ms": -1}]}, r"turns\.1\.after_ms: .*greater than"),
         ({"description": "x", "turns": [{"say": ""}]}, r"turns\.0\.say: .*at least 1 character"),
         ({"description": "x", "turns": [{"wait_for": "("}]}, r"turns\.0\.wait_for: .*not a regular expression"),
+        ({"description": "x", "turns": [{"wait_for": "([^a]{9}[^b]{9}){50}"}]}, r"turns\.0\.wait_for: .*too large"),
+        (
+            {
+                "description": "x",
+                "conversation": {
+                    "replies": {str(n): {"match": "a"} for n in range(101)},
+                    "otherwise": "Pardon?",
+                    "order": [],
+                },
+            },
+            r"conversation\.replies: .*at most 100",
+        ),
         ({"description": "x", "turns": [{"dtmf": "1x"}]}, r"turns\.0\.dtmf: .*match pattern"),
         ({"description": "x", "turns": [{"wait_for": "", "interrupt_after_ms": 1}]}, r"turns\.0: .*exclude each other"),
         ({"description": "x", "conversation_of": "0100"}, r"conversation_of: .*match pattern"),

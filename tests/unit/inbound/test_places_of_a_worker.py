@@ -67,6 +67,54 @@ async def test_a_claim_that_hangs_is_not_waited_for_long(monkeypatch: Any) -> No
         assert await worker.reserve_between_claims() is False
 
 
+async def test_a_drain_waits_for_calls_that_are_being_claimed(monkeypatch: Any) -> None:
+    """It was over before they began: they were dialled by a process that went away."""
+    claimer = Claimer()
+    async with claiming(monkeypatch, claimer, 2) as worker, asyncio.timeout(5):
+        draining = asyncio.create_task(worker.drain())
+        await asyncio.sleep(0)
+        claimer.may_answer.set()
+        done, _ = await asyncio.wait({draining}, timeout=0.1)
+        assert (len(worker._live), done) == (2, set())
+        for _fence, _runner, task in worker._live.values():
+            task.cancel()
+        await draining
+
+
+async def test_a_drain_waits_for_a_call_that_comes_in(monkeypatch: Any) -> None:
+    monkeypatch.setattr(module, "POLL_SECONDS", 60)
+    tools: Any = SimpleNamespace(lease=timedelta(seconds=30))
+    database: Any = None
+    worker = Worker(database, tools, [], owner="w", max_calls=2)
+    async with asyncio.timeout(5):
+        assert await worker.reserve_between_claims() is True
+        draining = asyncio.create_task(worker.drain())
+        done, _ = await asyncio.wait({draining}, timeout=0.1)
+        assert done == set()
+        worker.unreserve()
+        await draining
+
+
+class BrokenClaimer(Claimer):
+    """Meets something that nobody has thought of, once."""
+
+    async def claim(self, limit: int) -> list[Any]:
+        if not self.asked.is_set():
+            self.asked.set()
+            raise ValueError("an unknown status")
+        return await super().claim(limit)
+
+
+async def test_a_claim_that_breaks_ends_neither_the_worker_nor_its_live_calls(monkeypatch: Any) -> None:
+    """It ended the task group that renews the leases, so that other processes ended calls in mid-sentence."""
+    monkeypatch.setattr(module, "POLL_SECONDS", 0.01)
+    claimer = BrokenClaimer()
+    claimer.may_answer.set()
+    async with claiming(monkeypatch, claimer, 2) as worker, asyncio.timeout(5):
+        while len(worker._live) < 2:  # noqa: ASYNC110 - a worker tells nobody
+            await asyncio.sleep(0.01)
+
+
 async def test_a_draining_worker_has_no_place(monkeypatch: Any) -> None:
     claimer = Claimer()
     tools: Any = SimpleNamespace(lease=timedelta(seconds=30))

@@ -53,6 +53,18 @@ def request_with(principal: Principal | None, *, token: str | None = None) -> we
     return make_mocked_request("GET", "/", headers={HEADER: signed}, app=app)
 
 
+def test_what_postgres_can_not_store_is_no_name_and_no_query() -> None:
+    """It was an internal error of whatever query it came to."""
+    asked = make_mocked_request("GET", "/?name=a%00b", match_info={"id": "a\x00b", "other": "a"})
+    context = Context(asked, None, None)
+    assert context.path("other") == "a"
+    with pytest.raises(NotFoundError):
+        context.path("id")
+    with pytest.raises(InvalidRequestError) as refused:
+        context.query(Body)
+    assert [error.field for error in refused.value.errors] == ["name"]
+
+
 @pytest.mark.parametrize(
     ("raw", "message"),
     [
