@@ -125,7 +125,7 @@ class HttpProjectDirectory:
             async for attempt in stamina.retry_context(on=_RETRYABLE, attempts=3, timeout=8, wait_max=1):
                 with attempt:
                     status, answer = await self._request(method, path, tenant, body)
-        except (*_RETRYABLE, orjson.JSONDecodeError) as error:
+        except (aiohttp.ClientError, TimeoutError, orjson.JSONDecodeError) as error:
             raise ProjectServiceUnavailableError from error
         if status == 200:
             return answer

@@ -20,7 +20,6 @@ from shared.errors import (
     FieldError,
     InvalidRequestError,
     MalformedJsonError,
-    NotFoundError,
     TokenRequiredError,
     UnauthorizedError,
     UnprocessableError,
@@ -61,11 +60,8 @@ class Context(Generic[BodyT]):
         return self.principal.tenant
 
     def path(self, name: str) -> str:
-        """A `{name}` of the path. Raises NotFoundError: nothing is called by a NUL, which Postgres can't store."""
-        value = self.request.match_info[name]
-        if "\x00" in value:
-            raise NotFoundError
-        return value
+        """A `{name}` of the path; a NUL, which Postgres can't store and nothing is called by, comes as U+FFFD."""
+        return self.request.match_info[name].replace("\x00", "\ufffd")
 
     def query(self, model: type[ModelT], invalid: "InvalidFactory | None" = None) -> ModelT:
         """The query string as `model`; a parameter that repeats becomes a list where the model has one."""

@@ -11,6 +11,7 @@ import structlog
 from prometheus_client import Histogram
 
 from call_service.llm.messages import ToolCall
+from call_service.projects import ProjectServiceUnavailableError
 from call_service.tools.built_in import BASIC
 from call_service.tools.exchange import Exchange, Use
 from call_service.tools.tool import Result, Tool
@@ -118,6 +119,8 @@ class Toolbox:
         except asyncio.CancelledError:
             self._tell(tool, call, loop.time() - began, "call_ended")
             raise
+        except ProjectServiceUnavailableError:
+            result = Result("This does not work at present.", "unavailable")
         except Exception:
             log.exception("tool failed")
             result = Result("This does not work at present.", "internal_error")
