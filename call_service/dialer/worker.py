@@ -84,7 +84,7 @@ class Worker:
         while not self._is_draining:
             self._wake.clear()
             async with self._claiming:
-                if self._is_draining:
+                if self.is_draining:  # since it waits for its turn
                     return
                 free = self._max_calls - len(self._live) - self._reserved
                 claimed = await self._claim(free) if free > 0 else []

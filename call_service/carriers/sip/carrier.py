@@ -23,7 +23,7 @@ from call_service.carriers.sip.front_desk import FrontDesk
 from call_service.carriers.sip.incoming import IncomingCall
 from call_service.carriers.sip.leg import CANCELLED, SipLeg
 from call_service.carriers.sip.line import TrunkLine, TrunkState
-from call_service.carriers.sip.media import Negotiator
+from call_service.carriers.sip.media import MediaSession, Negotiator
 from call_service.carriers.sip.outgoing import CallPlan, OutgoingCall
 from call_service.carriers.sip.refer import Referral
 from call_service.carriers.sip.resolver import DnsLookup, Lookup, Resolver
@@ -76,6 +76,7 @@ class SipCarrier:
         self._rtp_ipv6 = rtp_ipv6
         self._listeners = listeners
         self._random = random or SystemRandom()
+        self._may_reach = may_reach
         timers = timers or Timers()
         resolver = Resolver(lookup or DnsLookup(), self._random, timers.now, may_reach)
         self._agent = UserAgent(timers, resolver, clock or SystemClock(), _token, self._random)
@@ -195,7 +196,7 @@ class SipCarrier:
     def _make_leg(self, line: TrunkLine, ladder: Ladder, *, ipv6: bool) -> SipLeg:
         rtp = self._rtp_ipv6 if ipv6 and self._rtp_ipv6 else self._rtp
         media = rtp.allocate()
-        negotiator = Negotiator(media, rtp.advertised_address, line.trunk.srtp, self._random.getrandbits(31))
+        negotiator = self._negotiator(media, rtp.advertised_address, line)
         leg = SipLeg(
             self._agent,
             media,
@@ -208,6 +209,9 @@ class SipCarrier:
         line.calls += 1
         self._legs.add(leg)
         return leg
+
+    def _negotiator(self, media: MediaSession, host: str, line: TrunkLine) -> Negotiator:
+        return Negotiator(media, host, line.trunk.srtp, self._random.getrandbits(31), self._may_reach)
 
     def _forget(self, line: TrunkLine, leg: SipLeg) -> None:
         line.calls -= 1
@@ -245,7 +249,7 @@ class SipCarrier:
             uri, headers = referred_call(referral.target)
         except SipSyntaxError:
             return False
-        negotiator = Negotiator(leg.media, media_host, line.trunk.srtp, self._random.getrandbits(31))
+        negotiator = self._negotiator(leg.media, media_host, line)
         plan = CallPlan(
             _token(),
             uri,

@@ -73,13 +73,24 @@ class MediaSession(Protocol):
 
 
 class Negotiator:
-    """Offers and answers of one call. Both directions: either side may offer at any time."""
+    """Offers and answers of one call. Both directions: either side may offer at any time.
 
-    def __init__(self, media: MediaSession, host: str, policy: SrtpPolicy, session_id: int) -> None:
+    A peer that wants the audio at an address that `may_reach` denies is refused: it could be a host of ours.
+    """
+
+    def __init__(
+        self,
+        media: MediaSession,
+        host: str,
+        policy: SrtpPolicy,
+        session_id: int,
+        may_reach: Callable[[str], bool] = lambda _address: True,
+    ) -> None:
         self.is_holding = False
         self.agreed: Agreed | None = None
         self._media = media
         self._policy = policy
+        self._may_reach = may_reach
         self._local = LocalMedia(host, media.local_port, session_id, version=0)
         self._cryptos = tuple(generate_crypto()) if policy != "off" else ()
 
@@ -120,6 +131,8 @@ class Negotiator:
 
     def _agree(self, media: list[Media], *, is_answer: bool) -> Agreed:
         remote = choose(media, self._policy)
+        if remote.host != NOWHERE and not self._may_reach(remote.host):
+            raise NotAcceptableError
         codec = remote.shared_codec()
         assert codec
         agreed = Agreed(remote, codec, *self._match_keys(remote, is_answer=is_answer))

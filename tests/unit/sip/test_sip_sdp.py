@@ -29,6 +29,18 @@ def test_an_offer_is_answered_with_its_own_codec_and_numbers() -> None:
     assert media.starts == [(("192.0.2.2", 4000), "PCMA", None)]
 
 
+def test_audio_goes_to_no_address_that_is_out_of_bounds() -> None:
+    """Neither at first nor after a re-INVITE: a peer could name a host of ours."""
+    media = QuietMedia()
+    negotiator = Negotiator(media, "192.0.2.1", "off", 7, lambda address: address == "192.0.2.2")
+    negotiator.answer(PLAIN)
+    for exchange in (negotiator.answer, negotiator.take_answer):
+        with pytest.raises(NotAcceptableError):
+            exchange(PLAIN.replace(b"192.0.2.2", b"127.0.0.1"))
+    negotiator.answer(PLAIN.replace(b"c=IN IP4 192.0.2.2", b"c=IN IP4 0.0.0.0"))
+    assert [start[0] for start in media.starts] == [("192.0.2.2", 4000)]
+
+
 def test_codecs_may_have_other_numbers() -> None:
     negotiator, _ = _negotiator()
     negotiator.answer(HEAD + b"m=audio 4000 RTP/AVP 110\r\na=rtpmap:110 pcmu/8000\r\n")
