@@ -29,7 +29,7 @@ from tests.support.recorder import Recorder
 from tests.support.witness import Witness
 from tests.support.workers import Switchboard, queue, read, sweeper, working
 
-TALKER = "+12025550100"
+SILENT = "+12025550105"
 POOL = 4
 
 
@@ -114,9 +114,9 @@ async def locked_out(stack: Stack, role: str) -> AsyncIterator[None]:
 @pytest.mark.asyncio(loop_scope="session")
 @pytest.mark.timeout(180)
 async def test_a_server_that_takes_no_more_connections(stack: Stack, session: aiohttp.ClientSession) -> None:
-    customer = await new_customer(stack, session)
+    customer = await new_customer(stack, session, silenceTimeoutSeconds=8)
     async with Witness.watching(stack) as witness:
-        call_id = witness.accepted(await customer.call(TALKER))
+        call_id = witness.accepted(await customer.call(SILENT))
         await customer.follow(call_id, "call.answered")
         async with locked_out(stack, "calls"):
             for _ in range(5):
@@ -127,4 +127,4 @@ async def test_a_server_that_takes_no_more_connections(stack: Stack, session: ai
         await witness.all_complete(90)
     assert witness.violations() == []
     [ended] = [event for event in witness.events if event.type == "call.ended"]
-    assert ended.data["status"] == "completed"
+    assert ended.data["reason"] == "silence_timeout"

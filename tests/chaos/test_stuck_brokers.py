@@ -20,8 +20,8 @@ from tests.support.witness import Witness
 
 pytestmark = [pytest.mark.asyncio(loop_scope="session"), pytest.mark.timeout(240)]
 
-TALKER = "+12025550100"
 BUSY = "+12025550101"
+SILENT = "+12025550105"
 # aiormq gives up a connection on which nothing came for three times (heartbeat + 1 s).
 LONGER_THAN_HEARTBEATS = 3 * (HEARTBEAT_SECONDS + 1) + 2
 
@@ -71,16 +71,16 @@ async def make_calls_and_wait_for_one(customer: Customer, witness: Witness, talk
     """The broker is away: new calls are taken, the live one comes to its end, and who watches it hears of that."""
     made = [witness.accepted(await customer.call(BUSY)) for _ in range(3)]
     completed = await customer.follow(talking)
-    assert completed["data"]["status"] == "completed"
+    assert completed["data"]["reason"] == "silence_timeout"
     assert [witness.types_of(call_id) for call_id in made] == [[], [], []]
 
 
 @pytest.mark.parametrize("fault", [disk_alarm, frozen])
 async def test_a_broker_that_takes_nothing(stack: Stack, session: aiohttp.ClientSession, fault: object) -> None:
-    customer = await new_customer(stack, session)
+    customer = await new_customer(stack, session, silenceTimeoutSeconds=8)
     async with Receiver().running() as receiver, Witness.watching(stack) as witness:
         await customer.add_webhook(receiver)
-        talking = witness.accepted(await customer.call(TALKER))
+        talking = witness.accepted(await customer.call(SILENT))
         await customer.follow(talking, "call.answered")
         async with fault(stack):  # type: ignore[operator]
             await make_calls_and_wait_for_one(customer, witness, talking)

@@ -119,7 +119,7 @@ async def die_everywhere(
 
     After each death `recover` lets the time pass that others wait for, and a successor does the rest of the work.
     """
-    deaths = 0
+    deaths, successors = 0, await connect()
     with _counting():
         while True:
             await prepare()
@@ -129,9 +129,9 @@ async def die_everywhere(
             with suppress(Exception):
                 await db.close(timeout_seconds=1)
             if not mortal.is_dead:
-                return deaths
+                break
             deaths += 1
             await recover()
-            db = await connect()
-            await Mortal(db, fault).live(work, is_done)
-            await db.close()
+            await Mortal(successors, fault).live(work, is_done)
+    await successors.close()
+    return deaths
