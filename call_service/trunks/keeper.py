@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import asyncpg
 import structlog
 from cryptography.exceptions import InvalidTag
+from pydantic import ValidationError
 
 from call_service.carriers.port import CarrierRejectedError
 from call_service.carriers.routing import RoutingCarrier
@@ -25,9 +26,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 5.0
+MAX_TOLD = 3
 REGISTRAR_LEASE = timedelta(seconds=20)
 MAX_TESTS = 4
 UNREADABLE = "The password can't be decrypted: it was sealed with another ENCRYPTION_KEY."
+
+
+class _UnusableError(Exception):
+    """A trunk as stored can't be taken into use; the text is for its owner."""
 
 
 class TrunkKeeper:
@@ -69,16 +75,16 @@ class TrunkKeeper:
     async def _keep(self) -> None:
         trunks = await repository.everybodys(self._db)
         registered = await self._registered(trunks)
-        unreadable: dict[str, str] = {}
+        unusable: dict[str, str] = {}
         usable: list[sip.Trunk] = []
         for trunk in trunks:
             try:
                 usable.append(self._as_used(trunk, registered))
-            except InvalidTag:
-                unreadable[trunk.id] = UNREADABLE
+            except _UnusableError as error:
+                unusable[trunk.id] = str(error)
         await self._carrier.use(usable)
         if not self._is_draining:
-            await self._report(trunks, unreadable)
+            await self._report(trunks, unusable)
             await self._take_tests([trunk.id for trunk in trunks])
 
     async def _registered(self, trunks: list[Trunk]) -> set[str]:
@@ -87,36 +93,44 @@ class TrunkKeeper:
         return await repository.become_registrar(self._db, self._owner, REGISTRAR_LEASE)
 
     def _as_used(self, trunk: Trunk, registered: Collection[str]) -> "sip.Trunk":
-        """Raises InvalidTag when the password can't be read."""
+        """Raises _UnusableError when the password can't be read, or something stored is against today's rules."""
         from call_service.carriers import sip  # noqa: PLC0415 - an extra that workers without trunks don't need
 
-        return sip.Trunk.model_validate(
-            {
-                "name": trunk.id,
-                "host": trunk.host,
-                "port": trunk.port,
-                "transport": trunk.transport,
-                "srtp": trunk.srtp,
-                "username": trunk.username,
-                "password": self._secrets.open_text(trunk.password) if trunk.password else "",
-                "realm": trunk.realm,
-                "registers": trunk.id in registered,
-                "inbound": trunk.inbound,
-                "source_networks": trunk.allowed_addresses,
-                "calls_per_second": trunk.calls_per_second,
-                "max_calls": trunk.max_concurrent,
-                "caller_ids": trunk.numbers,
-                "ca_file": self._ca_file,
-            }
-        )
+        fields = {
+            "name": trunk.id,
+            "host": trunk.host,
+            "port": trunk.port,
+            "transport": trunk.transport,
+            "srtp": trunk.srtp,
+            "username": trunk.username,
+            "password": self._password(trunk),
+            "realm": trunk.realm,
+            "registers": trunk.id in registered,
+            "inbound": trunk.inbound,
+            "source_networks": trunk.allowed_addresses,
+            "calls_per_second": trunk.calls_per_second,
+            "max_calls": trunk.max_concurrent,
+            "caller_ids": trunk.numbers,
+            "ca_file": self._ca_file,
+        }
+        try:
+            return sip.Trunk.model_validate(fields)
+        except ValidationError as error:
+            raise _UnusableError(_told(error)) from None
 
-    async def _report(self, trunks: list[Trunk], unreadable: dict[str, str]) -> None:
+    def _password(self, trunk: Trunk) -> str:
+        try:
+            return self._secrets.open_text(trunk.password) if trunk.password else ""
+        except (InvalidTag, ValueError):  # a ValueError: it is not even base64
+            raise _UnusableError(UNREADABLE) from None
+
+    async def _report(self, trunks: list[Trunk], unusable: dict[str, str]) -> None:
         states, found = self._carrier.states, dict[str, tuple[Any, ...]]()
         for trunk in trunks:
             if state := states.get(trunk.id):
                 found[trunk.id] = (state.is_registered, state.is_reachable, state.last_error, state.calls)
             else:
-                found[trunk.id] = (None, False, unreadable.get(trunk.id) or self._carrier.sip_error, 0)
+                found[trunk.id] = (None, False, unusable.get(trunk.id) or self._carrier.sip_error, 0)
         await repository.report(self._db, self._owner, found, FRESH)
 
     async def _take_tests(self, trunk_ids: list[str]) -> None:
@@ -148,3 +162,9 @@ class TrunkKeeper:
             detail = str(error) or "it took too long"
             steps.append({"name": "transport", "ok": False, "detail": detail, "ms": 0})
         await repository.write_steps(self._db, test_id, steps, is_finished=True)
+
+
+def _told(error: ValidationError) -> str:
+    """The fields and their rules, without the values: one of them is the password."""
+    rules = [": ".join(filter(None, (".".join(map(str, one["loc"])), one["msg"]))) for one in error.errors()[:MAX_TOLD]]
+    return f"The trunk can't be used as it is stored: {'; '.join(rules)}."

@@ -27,6 +27,7 @@ from call_service.carriers.sip.media import MediaSession, Negotiator
 from call_service.carriers.sip.outgoing import CallPlan, OutgoingCall
 from call_service.carriers.sip.refer import Referral
 from call_service.carriers.sip.resolver import DnsLookup, Lookup, Resolver
+from call_service.carriers.sip.roster import Roster
 from call_service.carriers.sip.server_transactions import InviteServer
 from call_service.carriers.sip.syntax import SipSyntaxError, SipUri
 from call_service.carriers.sip.timers import Timers
@@ -81,12 +82,13 @@ class SipCarrier:
         resolver = Resolver(lookup or DnsLookup(), self._random, timers.now, may_reach)
         self._agent = UserAgent(timers, resolver, clock or SystemClock(), _token, self._random)
         challenger = Challenger(CONTACT_USER, secrets.token_bytes(SECRET_BYTES), time.time)
-        self._desk = self._agent.desk = FrontDesk(self._agent, challenger, lambda: self._lines, self._take_invite)
+        self._roster = Roster()
+        self._desk = self._agent.desk = FrontDesk(self._agent, challenger, self._roster, self._take_invite)
         self._contexts = ClientContexts()
         self._transports = self._agent.network = Transports(
             self._agent, client_tls=self._contexts, server_tls=server_tls, may_connect=self._desk.may_connect
         )
-        self._lines = [TrunkLine(self._agent, trunk) for trunk in trunks]
+        self._first = tuple(trunks)
         self._legs: set[SipLeg] = set()
         self._incoming: set[IncomingCall] = set()
         self._dialled: deque[str] = deque(maxlen=MAX_REMEMBERED_CALLS)
@@ -95,7 +97,7 @@ class SipCarrier:
     @property
     def states(self) -> dict[str, TrunkState]:
         """How each trunk does, by name."""
-        return {line.trunk.name: line.state for line in self._lines}
+        return {line.trunk.name: line.state for line in self._roster}
 
     def address(self, transport: str, *, ipv6: bool = False) -> tuple[str, int] | None:
         """Where peers reach us by "UDP", "TCP" or "TLS"; None when nothing listens."""
@@ -108,21 +110,26 @@ class SipCarrier:
             OSError: a port is taken, or an address is not ours.
         """
         await self._transports.open(self._listeners)
-        trunks, self._lines = [line.trunk for line in self._lines], []
-        await self.use(trunks)
+        await self.use(self._first)
 
     async def use(self, trunks: Iterable[Trunk]) -> None:
-        """Replace the trunks. Unchanged ones go on; calls of those that are gone go on until they end."""
-        wanted = tuple(trunks)
-        kept = {line.trunk: line for line in self._lines if line.trunk in wanted}
-        gone = [line for line in self._lines if line.trunk not in wanted]
-        new = {trunk: TrunkLine(self._agent, trunk) for trunk in wanted if trunk not in kept}
-        await asyncio.to_thread(self._contexts.use, wanted)
-        await asyncio.gather(*(line.look_up() for line in new.values()))
-        self._lines = [kept.get(trunk) or new[trunk] for trunk in wanted]
+        """Replace the trunks. Unchanged ones go on; calls of those that are gone go on until they end.
+
+        Where several have the same name the last one counts.
+        """
+        wanted = {trunk.name: trunk for trunk in trunks}
+        gone = [line for line in self._roster if wanted.get(line.trunk.name) != line.trunk]
+        staying = {line.trunk.name for line in self._roster}.difference(line.trunk.name for line in gone)
+        new = [TrunkLine(self._agent, wanted[name], self._roster.moved) for name in wanted if name not in staying]
+        await asyncio.to_thread(self._contexts.use, tuple(wanted.values()))
+        await asyncio.gather(*(line.look_up() for line in new))
+        for line in gone:
+            self._roster.remove(line)
+        for line in new:
+            self._roster.add(line)
         # A registration that goes takes back the binding that the new one makes: one after the other.
         await asyncio.gather(*(line.close() for line in gone))
-        for line in new.values():
+        for line in new:
             line.start()
 
     async def place(self, request: DialRequest) -> SipLeg:
@@ -183,12 +190,12 @@ class SipCarrier:
         for leg in tuple(self._legs):
             await leg.hang_up()
         await self._agent.settle(GOODBYE_SECONDS)
-        await asyncio.gather(*(line.close() for line in self._lines))
+        await asyncio.gather(*(line.close() for line in self._roster))
         self._agent.transactions.close()
         await self._transports.close()
 
     def _line_for(self, trunk_id: str | None) -> TrunkLine:
-        line = next((line for line in self._lines if line.trunk.name == trunk_id), None)
+        line = self._roster.named(trunk_id)
         if line is None:
             raise CarrierRejectedError(Cause.NO_TRUNK, detail="The trunk is gone.")
         return line

@@ -1,7 +1,7 @@
 """Who may talk to us outside of calls: the trunks, by address or digest. Everybody else hears nothing at all."""
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import structlog
@@ -12,6 +12,7 @@ from call_service.carriers.sip.digest import Challenger
 from call_service.carriers.sip.flow import Address, Flow
 from call_service.carriers.sip.line import TrunkLine
 from call_service.carriers.sip.message import Headers, Request, respond
+from call_service.carriers.sip.roster import Roster
 from call_service.carriers.sip.server_transactions import InviteServer
 from call_service.carriers.sip.syntax import user_of
 
@@ -29,30 +30,30 @@ FORGIVEN_SECONDS = 300.0
 
 
 class FrontDesk:
-    """Gives INVITEs of trunks to `on_invite`. `ignored` counts what got no answer."""
+    """Gives INVITEs of the trunks in `roster` to `on_invite`. `ignored` counts what got no answer."""
 
     def __init__(
         self,
         agent: UserAgent,
         challenger: Challenger,
-        lines: Callable[[], Iterable[TrunkLine]],
+        roster: Roster,
         on_invite: Callable[[Sequence[TrunkLine], InviteServer], None],
     ) -> None:
         self.ignored = 0
         self._agent = agent
         self._challenger = challenger
-        self._lines = lines
+        self._roster = roster
         self._on_invite = on_invite
         self._proven: OrderedDict[Address, None] = OrderedDict()
         self._failures: OrderedDict[str, tuple[int, float]] = OrderedDict()  # how many, and when the last was
 
     def may_connect(self, host: str) -> bool:
         """Whether a connection from `host` is worth keeping."""
-        return any(line.trunk.inbound == "digest" or line.owns(host) for line in self._lines())
+        return self._roster.has_digest or bool(self._roster.at(host))
 
     def is_known(self, flow: Flow) -> bool:
         """A trunk's address, or one that has proven itself lately."""
-        return flow.peer in self._proven or any(line.owns(flow.peer.host) for line in self._lines())
+        return flow.peer in self._proven or bool(self._roster.at(flow.peer.host))
 
     def receive(self, request: Request, flow: Flow) -> None:
         """A request that belongs to no call."""
@@ -76,11 +77,11 @@ class FrontDesk:
         Anybody may say that an address is hers, and providers have the same one for all: an address proves nothing
         about which of its trunks it is. Where there is more than one, the owner of the called number decides.
         """
-        named = self._by_username(self._challenger.username(request))
+        named = self._roster.by_username(self._challenger.username(request))
         if named and self._has_proven(named, request, flow):
             return [named]
-        found = [line for line in self._lines() if line.trunk.inbound == "address" and line.owns(flow.peer.host)]
-        claimed = named or self._by_username(user_of(request.from_.uri))
+        found = [line for line in self._roster.at(flow.peer.host) if line.trunk.inbound == "address"]
+        claimed = named or self._roster.by_username(user_of(request.from_.uri))
         if claimed and found:
             found.append(claimed)
         elif claimed and not self._is_ignored(flow.peer.host):
@@ -88,11 +89,6 @@ class FrontDesk:
         called = user_of(request.uri)
         names = {called, e164_of(called)}
         return sorted(found, key=lambda line: names.isdisjoint(line.trunk.caller_ids))
-
-    def _by_username(self, username: str | None) -> TrunkLine | None:
-        return next(
-            (line for line in self._lines() if line.trunk.inbound == "digest" and line.trunk.username == username), None
-        )
 
     def _has_proven(self, line: TrunkLine, request: Request, flow: Flow) -> bool:
         if self._is_ignored(flow.peer.host):

@@ -1,8 +1,9 @@
 """A trunk at work: where it is, whether it answers, how many calls it carries, how fast they may start."""
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import ip_address
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from call_service.carriers.port import CarrierRejectedError
 from call_service.carriers.sip.agent import ABOUT_US, UserAgent
@@ -12,6 +13,8 @@ from call_service.carriers.sip.registration import Registration
 from call_service.carriers.sip.resolver import Target
 from call_service.carriers.sip.transports import TransportError
 from call_service.carriers.sip.trunk import Trunk
+
+Network = IPv4Network | IPv6Network
 
 LOOKUP_SECONDS = 60.0
 LONGEST_WAIT_SECONDS = 5.0
@@ -29,12 +32,15 @@ class TrunkState:
 
 
 class TrunkLine:
-    """`calls` counts those that ring or talk, in both directions."""
+    """`calls` counts those that ring or talk, in both directions. `on_moved` is told when its `networks` changed."""
 
-    def __init__(self, agent: UserAgent, trunk: Trunk) -> None:
+    def __init__(
+        self, agent: UserAgent, trunk: Trunk, on_moved: "Callable[[TrunkLine], None]" = lambda _line: None
+    ) -> None:
         self.trunk = trunk
         self.calls = 0
         self._agent = agent
+        self._on_moved = on_moved
         self._registration = Registration(agent, trunk) if trunk.registers else None
         self._targets: list[Target] = []
         self._is_reachable: bool | None = None
@@ -67,12 +73,10 @@ class TrunkLine:
             except TimeoutError:
                 return
 
-    def owns(self, host: str) -> bool:
-        """Whether this address is the trunk's."""
-        address = ip_address(host)
-        return any(target.address.host == host for target in self._targets) or any(
-            address in network for network in self.trunk.source_networks
-        )
+    @property
+    def networks(self) -> frozenset[Network]:
+        """Whose addresses are the trunk's."""
+        return frozenset((*self.trunk.source_networks, *(ip_network(host) for host in self._hosts())))
 
     @property
     def is_full(self) -> bool:
@@ -108,7 +112,13 @@ class TrunkLine:
 
     async def look_up(self) -> None:
         """Find out where it is."""
+        before = self._hosts()
         self._targets = await self._agent.resolver.resolve(self.trunk.uri()) or self._targets
+        if self._hosts() != before:
+            self._on_moved(self)
+
+    def _hosts(self) -> set[str]:
+        return {target.address.host for target in self._targets}
 
     async def _ping(self) -> None:
         results = await asyncio.gather(*(self._ping_one(target) for target in self._targets))

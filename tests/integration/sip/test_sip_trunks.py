@@ -128,6 +128,15 @@ async def test_a_trunk_takes_only_so_many_calls(make_phone: MakePhone, sipp: Sip
     assert phone.carrier.states["peer"].calls == 0
 
 
+async def test_no_audio_goes_to_an_address_out_of_bounds(make_phone: MakePhone, sipp: Sipp) -> None:
+    port = free_port()
+    phone = await make_phone(trunk(port), may_reach=lambda address: address == LOOPBACK)
+    async with sipp.run("uas_answer", port, "-mi", "127.0.0.2"):
+        call = await phone.dial()
+        ended = await call.ends()
+    assert (ended.sip_code, Answered() in call.events) == (488, False)
+
+
 async def test_a_referral_is_declined_unless_allowed(make_phone: MakePhone, sipp: Sipp) -> None:
     port = free_port()
     phone = await make_phone(trunk(port))

@@ -10,6 +10,7 @@ from call_service.carriers.sip.flow import Address
 from call_service.carriers.sip.front_desk import FORGIVEN_SECONDS, MAX_FAILURES, FrontDesk
 from call_service.carriers.sip.line import TrunkLine
 from call_service.carriers.sip.message import Request
+from call_service.carriers.sip.roster import Roster
 from call_service.carriers.sip.server_transactions import InviteServer
 from call_service.carriers.sip.trunk import Trunk
 from tests.support.sip_world import CLIENT, SERVER, Party, VirtualFlow, World
@@ -27,13 +28,12 @@ class Reception:
         self.world = World()
         self.us = Party(self.world, CLIENT)
         fields = {"host": "203.0.113.9", "pings_every": None}
-        self.lines = [
-            TrunkLine(self.us.agent, Trunk.model_validate({"name": name, **fields, **own}))
-            for name, own in trunks.items()
-        ]
+        roster = Roster()
+        for name, own in trunks.items():
+            roster.add(TrunkLine(self.us.agent, Trunk.model_validate({"name": name, **fields, **own})))
         self.taken: list[list[str]] = []
         challenger = Challenger("test", b"secret", self.world.time.time)
-        self.desk = self.us.agent.desk = FrontDesk(self.us.agent, challenger, lambda: self.lines, self._take)
+        self.desk = self.us.agent.desk = FrontDesk(self.us.agent, challenger, roster, self._take)
 
     def _take(self, lines: Sequence[TrunkLine], transaction: InviteServer) -> None:
         self.taken.append([line.trunk.name for line in lines])

@@ -17,6 +17,7 @@ from call_service.carriers.sip.leg import SipLeg
 from call_service.carriers.sip.line import TrunkLine
 from call_service.carriers.sip.message import Headers, Message
 from call_service.carriers.sip.parser import StreamParser
+from call_service.carriers.sip.roster import Roster
 from call_service.carriers.sip.server_transactions import InviteServer
 from call_service.carriers.sip.syntax import SipSyntaxError
 from call_service.carriers.sip.trunk import Trunk
@@ -53,10 +54,13 @@ class Desk(FrontDesk):
         known = Trunk.model_validate({"name": "a", "source_networks": ["192.0.2.0/24"], **fields})
         digest = Trunk.model_validate({"name": "b", "inbound": "digest", "username": "peer", "password": "x", **fields})
         self.lines = [TrunkLine(us.agent, known), TrunkLine(us.agent, digest)]
+        roster = Roster()
+        for line in self.lines:
+            roster.add(line)
         self.legs: list[SipLeg] = []
         self._us = us
         self._random = random
-        super().__init__(us.agent, Challenger("test", b"secret", time.time), lambda: self.lines, self._take)
+        super().__init__(us.agent, Challenger("test", b"secret", time.time), roster, self._take)
 
     def _take(self, lines: Sequence[TrunkLine], transaction: InviteServer) -> None:
         arrival = Arrival(lines, transaction.flow, self)
