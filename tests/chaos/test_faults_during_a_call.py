@@ -1,6 +1,5 @@
 """Faults while a call goes on: nothing is lost, nothing happens twice, everything recovers."""
 
-import asyncio
 import signal
 import time
 from typing import Any

@@ -1,4 +1,4 @@
-"""Postgres is there, but no connection to it can be had: who asks hears so in time, and live calls go on."""
+"""A process has no connection to Postgres left: who asks hears so in time, and live calls go on."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -6,17 +6,12 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import aiohttp
-import asyncpg
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
 from call_service.app import build_app
 from call_service.calls.domain import Status
 from call_service.settings import CallApiSettings
-from deploy.local.databases import dsn_for
-from deploy.local.keys import secret
-from deploy.local.stack import Stack
 from shared.background import running
 from shared.db import Database
 from shared.ids import new_id
@@ -24,12 +19,9 @@ from shared.memory_bus import InMemoryBus
 from shared.resources import DATABASE
 from shared.testing.waiting import eventually
 from tests.support.calls import SECRET, Customer
-from tests.support.customers import new_customer
 from tests.support.recorder import Recorder
-from tests.support.witness import Witness
 from tests.support.workers import Switchboard, queue, read, sweeper, working
 
-SILENT = "+12025550105"
 POOL = 4
 
 
@@ -95,36 +87,3 @@ async def test_a_worker_whose_pool_is_exhausted_keeps_its_call(db: Database, cal
     recorder.dialled(*carrier.dialled)
     assert await recorder.outcome() == []
     assert ((await read(db, call_id)).status, (await read(db, call_id)).reason) == (Status.COMPLETED, "callee_hung_up")
-
-
-@asynccontextmanager
-async def locked_out(stack: Stack, role: str) -> AsyncIterator[None]:
-    """Its connections are cut, and it may open none."""
-    dsn = dsn_for(stack.dsns[role], user="postgres", password=secret(stack.var / "secrets", "postgres"))
-    administrator = await asyncpg.connect(dsn)
-    try:
-        await administrator.execute(f"ALTER ROLE {role} CONNECTION LIMIT 0")
-        await administrator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", role)
-        yield
-    finally:
-        await administrator.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
-        await administrator.close()
-
-
-@pytest.mark.asyncio(loop_scope="session")
-@pytest.mark.timeout(180)
-async def test_a_server_that_takes_no_more_connections(stack: Stack, session: aiohttp.ClientSession) -> None:
-    customer = await new_customer(stack, session, silenceTimeoutSeconds=8)
-    async with Witness.watching(stack) as witness:
-        call_id = witness.accepted(await customer.call(SILENT))
-        await customer.follow(call_id, "call.answered")
-        async with locked_out(stack, "calls"):
-            for _ in range(5):
-                async with asyncio.timeout(8):
-                    status, answer = await customer.api.try_ask("GET", f"/call/{call_id}")
-                assert (status, answer["code"]) == (503, "database_unavailable")
-                await asyncio.sleep(0.5)
-        await witness.all_complete(90)
-    assert witness.violations() == []
-    [ended] = [event for event in witness.events if event.type == "call.ended"]
-    assert ended.data["reason"] == "silence_timeout"

@@ -1,4 +1,4 @@
-"""RabbitMQ is there but takes nothing: calls go on all the same, and every event arrives once it takes some again."""
+"""RabbitMQ or Postgres runs and takes nothing: live calls go on, and every event arrives once it takes some again."""
 
 import asyncio
 import shutil
@@ -9,9 +9,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
+import asyncpg
 import pytest
 
 from deploy.demo.receiver import Receiver
+from deploy.local.databases import dsn_for
+from deploy.local.keys import secret
 from deploy.local.rabbitmq import find_server
 from deploy.local.stack import Stack
 from shared.amqp import HEARTBEAT_SECONDS
@@ -89,3 +92,34 @@ async def test_a_broker_that_takes_nothing(stack: Stack, session: aiohttp.Client
     assert witness.violations(receiver) == []
     ended = [item["data"]["call_id"] for item in receiver.verified if item["type"] == "call.ended"]
     assert len(ended) == len(set(ended)), "each was delivered once"
+
+
+@asynccontextmanager
+async def locked_out(stack: Stack, role: str) -> AsyncIterator[None]:
+    """Its connections are cut, and it may open none."""
+    dsn = dsn_for(stack.dsns[role], user="postgres", password=secret(stack.var / "secrets", "postgres"))
+    administrator = await asyncpg.connect(dsn)
+    try:
+        await administrator.execute(f"ALTER ROLE {role} CONNECTION LIMIT 0")
+        await administrator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1", role)
+        yield
+    finally:
+        await administrator.execute(f"ALTER ROLE {role} CONNECTION LIMIT -1")
+        await administrator.close()
+
+
+async def test_a_server_that_takes_no_more_connections(stack: Stack, session: aiohttp.ClientSession) -> None:
+    customer = await new_customer(stack, session, silenceTimeoutSeconds=8)
+    async with Witness.watching(stack) as witness:
+        call_id = witness.accepted(await customer.call(SILENT))
+        await customer.follow(call_id, "call.answered")
+        async with locked_out(stack, "calls"):
+            for _ in range(5):
+                async with asyncio.timeout(8):
+                    status, answer = await customer.api.try_ask("GET", f"/call/{call_id}")
+                assert (status, answer["code"]) == (503, "database_unavailable")
+                await asyncio.sleep(0.5)
+        await witness.all_complete(90)
+    assert witness.violations() == []
+    [ended] = [event for event in witness.events if event.type == "call.ended"]
+    assert ended.data["reason"] == "silence_timeout"
