@@ -21,7 +21,7 @@ from call_service.batches.rules import Choice
 from call_service.batches.windows import Interval, next_open
 from call_service.calls import events as call_events
 from call_service.calls import repository as calls
-from call_service.calls.claiming import Claimed
+from call_service.calls.claiming import Claimed, claim_each
 from call_service.calls.service import fill_agent
 from call_service.capacity import repository as capacity
 from call_service.capacity.domain import Limits, shares, starts
@@ -55,12 +55,8 @@ class BatchDialer:
         """Up to `limit` calls, shared between the batches that have something to dial."""
         due = await queries.due_batches(self.db, self.limits.max_calls, MAX_BATCHES)
         offered = shares([tenant for _batch_id, tenant in due], limit)
-        claimed: list[Claimed] = []
-        for (batch_id, _tenant), share in zip(due, offered, strict=True):
-            claimed += await self._claim_from(batch_id, min(share, limit - len(claimed)))
-            if len(claimed) == limit:
-                break
-        return claimed
+        ids = [batch_id for batch_id, _tenant in due]
+        return await claim_each(zip(ids, offered, strict=True), self._claim_from, limit)
 
     async def _claim_from(self, batch_id: str, limit: int) -> list[Claimed]:
         async with self.db.transaction() as tx:

@@ -11,6 +11,8 @@ from typing import Any, NamedTuple, Protocol
 
 import orjson
 import stamina
+import structlog
+from cryptography.exceptions import InvalidTag
 from pydantic import BaseModel, Field, StrictBool, ValidationError
 
 from call_service.batches import dialing_queries as queries
@@ -26,6 +28,8 @@ from shared.http_client import Answer, DeliveryFailedError, InvalidUrlError
 from shared.ids import new_id
 from shared.secret_box import SecretBox
 from shared.signatures import signed_headers
+
+log = structlog.get_logger(__name__)
 
 PURPOSE = "call:pre-dial"
 TIMEOUT = timedelta(seconds=3)
@@ -122,7 +126,7 @@ class PreDial:
         raise AssertionError("an attempt either returns or raises")
 
     async def _post(self, hook: Hook, message_id: str, body: str) -> Answer:
-        secret = self.secrets.open_text(hook.secret)
+        secret = self._opened(hook.secret)
         headers = signed_headers(message_id, self.clock.now(), body, [secret])
         try:
             return await self.client.post(hook.url, body.encode(), headers)
@@ -130,6 +134,13 @@ class PreDial:
             raise _UnusableError(error.code) from error
         except DeliveryFailedError as error:
             raise _PassingError(error.cause) from error
+
+    def _opened(self, sealed: str) -> str:
+        try:
+            return self.secrets.open_text(sealed)
+        except (InvalidTag, ValueError) as error:  # a ValueError: it is not even base64
+            log.error("the secret of a batch can't be decrypted: it was sealed with another ENCRYPTION_KEY")  # noqa: TRY400
+            raise _UnusableError("secret_unreadable") from error
 
     async def _note(self, call: Call, came_of_it: str, **detail: Any) -> None:
         DECISIONS.labels("ask", came_of_it).inc()

@@ -1,17 +1,24 @@
 """Takes queued calls for a worker, within the limits of tenants and trunks (ADR 8)."""
 
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import NamedTuple, Protocol
+from typing import NamedTuple, Protocol, TypeVar
+
+import structlog
 
 from call_service.calls import claiming_queries as queries
 from call_service.calls.claiming_queries import Queue
 from call_service.calls.domain import Call
 from call_service.capacity import repository as capacity
 from call_service.capacity.domain import Limits, shares, starts
-from shared.db import Database
+from shared.db import Database, DatabaseUnavailableError
+
+log = structlog.get_logger(__name__)
 
 MAX_QUEUES = 100
+
+_Source = TypeVar("_Source")
 
 
 class Claimed(NamedTuple):
@@ -28,6 +35,37 @@ class Claimer(Protocol):
         """Up to `limit` calls, which belong to the worker from now on."""
 
 
+async def claim_each(
+    offers: Iterable[tuple[_Source, int]], claim: Callable[[_Source, int], Awaitable[list[Claimed]]], limit: int
+) -> list[Claimed]:
+    """Up to `limit` calls from sources in turn, each with the places it is offered.
+
+    What was claimed is committed and has to be run, so a source that fails loses nothing of the others: it is logged,
+    and its places go to the next one.
+
+    Raises:
+        DatabaseUnavailableError: before anything was claimed.
+    """
+    claimed: list[Claimed] = []
+    passed_on = 0
+    for source, share in offers:
+        offered = min(share + passed_on, limit - len(claimed))
+        passed_on = 0
+        try:
+            claimed += await claim(source, offered)
+        except DatabaseUnavailableError:
+            if not claimed:
+                raise
+            log.warning("database lost between claims", exc_info=True)
+            break
+        except Exception:
+            log.exception("cannot claim from", source=source)
+            passed_on = offered
+        if len(claimed) == limit:
+            break
+    return claimed
+
+
 @dataclass(frozen=True, slots=True)
 class CallClaimer:
     """Claims the calls that somebody asked for one by one, for one worker, `owner`."""
@@ -40,12 +78,8 @@ class CallClaimer:
     async def claim(self, limit: int) -> list[Claimed]:
         """Up to `limit` calls, shared between the tenants that have some waiting."""
         waiting = await queries.open_queues(self.db, self.limits.max_calls, MAX_QUEUES)
-        claimed: list[Claimed] = []
-        for queue, share in zip(waiting, shares([queue.tenant for queue in waiting], limit), strict=True):
-            claimed += await self._claim_from(queue, min(share, limit - len(claimed)))
-            if len(claimed) == limit:
-                break
-        return claimed
+        offered = shares([queue.tenant for queue in waiting], limit)
+        return await claim_each(zip(waiting, offered, strict=True), self._claim_from, limit)
 
     async def _claim_from(self, queue: Queue, limit: int) -> list[Claimed]:
         async with self.db.transaction() as tx:

@@ -29,6 +29,9 @@ _ORDER = (Status.QUEUED, Status.INITIATED, Status.RINGING, Status.IN_PROGRESS)
 LIVE = frozenset(_ORDER)
 TERMINAL = frozenset(Status) - LIVE
 
+# So many workers may claim a call before it is taken for one that none of them can dial.
+MAX_CLAIMS = 5
+
 Fault = Literal["callee", "agent", "tenant", "provider", "carrier", "platform", "none"]
 
 
@@ -50,6 +53,7 @@ class Outcome:
 
 
 WORKER_LOST = Outcome(Status.FAILED, "worker_lost", "platform")
+WORKER_FAILED = Outcome(Status.FAILED, "worker_failed", "platform")
 CANCELED_BY_API = Outcome(Status.CANCELED, "canceled_by_api")
 PROJECT_DELETED = Outcome(Status.CANCELED, "project_deleted", "tenant")
 PROVIDER_KEY_MISSING = Outcome(Status.FAILED, "provider_key_missing", "tenant")
@@ -125,6 +129,14 @@ class Call:
     answered_by: AnsweredBy | None = None
     carrier: str | None = None
     costs: list[dict[str, Any]] = field(default_factory=list)
+
+    @property
+    def was_claimed_too_often(self) -> bool:
+        """Has a claimed call been claimed so often, and never dialled, that it is given up?
+
+        A claim raises the fence, and so does each way back to the queue.
+        """
+        return self.fence >= 2 * MAX_CLAIMS - 1
 
     @property
     def other_party(self) -> str:

@@ -202,15 +202,6 @@ async def renew(db: Database, owner: str, lease: timedelta, held: Mapping[str, i
     return {str(row["id"]) for row in rows}
 
 
-async def release(db: Database, call_id: str, fence: int) -> None:
-    """Give a call back that was claimed and not dialled."""
-    await db.execute(
-        """UPDATE calls SET owner = NULL, lease_until = NULL WHERE id = $1 AND fence = $2 AND status = 'queued'""",
-        call_id,
-        fence,
-    )
-
-
 async def advance(tx: Tx, call_id: str, fence: int, status: Status, carrier: str | None = None) -> Call | None:
     """Move a live call on. None: the fence was lost, or the call is past this state."""
     row = await tx.fetchrow(

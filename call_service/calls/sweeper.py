@@ -2,7 +2,8 @@
 
 A worker that stopped renewing its lease no longer decides about its calls.
 
-A claimed call that was never dialled goes back to the queue. One whose dialling was committed is never dialled again:
+A claimed call that was never dialled goes back to the queue, a few times: one that no worker gets as far as to dial
+ends `failed`, `worker_failed`. One whose dialling was committed is never dialled again:
 it ends `failed`, `worker_lost` once the carrier was seen to take it, `outcome_unknown` before that.
 """
 
@@ -15,7 +16,15 @@ import structlog
 
 from call_service.batches.settlement import settle
 from call_service.calls import events, repository
-from call_service.calls.domain import OUTCOME_UNKNOWN, PROJECT_DELETED, TERMINAL, WORKER_LOST, Call, Status
+from call_service.calls.domain import (
+    OUTCOME_UNKNOWN,
+    PROJECT_DELETED,
+    TERMINAL,
+    WORKER_FAILED,
+    WORKER_LOST,
+    Call,
+    Status,
+)
 from call_service.calls.wrap_up import WrapUp, end_queued
 from shared.db import DatabaseUnavailableError, Tx
 
@@ -65,7 +74,7 @@ class Sweeper:
     async def _take(self, tx: Tx, call: Call) -> Call | None:
         log.warning("call of a lost worker", call_id=call.id, status=call.status.value)
         if call.status is Status.QUEUED:
-            await repository.requeue(tx, call.id)
+            await self._put_back(tx, call)
             return None
         fence = await repository.take_over(tx, call.id, self._owner, self._lease)
         if call.status in TERMINAL:
@@ -76,6 +85,13 @@ class Sweeper:
         await settle(tx, ended)
         await events.publish(tx, ended, self._wrap_up.public_url)
         return ended
+
+    async def _put_back(self, tx: Tx, call: Call) -> None:
+        if call.was_claimed_too_often:
+            log.error("no worker dials this call", call_id=call.id)
+            await end_queued(tx, call, WORKER_FAILED, self._wrap_up.public_url)
+        else:
+            await repository.requeue(tx, call.id)
 
 
 def _in_common_order(calls: list[Call]) -> list[Call]:

@@ -35,7 +35,7 @@ from call_service.voice.brain import build_brain
 from call_service.voice.engines.bundle import Engines, load_engines
 from call_service.voice.engines.extras import Models, with_extras
 from call_service.voice.ports import Brain
-from shared.background import kept_running, running
+from shared.background import kept_running
 from shared.clock import SystemClock
 from shared.endpoints import INTERNAL_TOKENS
 from shared.health import HEALTH
@@ -152,7 +152,8 @@ def build_app(settings: WorkerSettings) -> web.Application:
         keeper = TrunkKeeper(app[DATABASE], app[CARRIER], box, owner=owner, ca_file=ca_file)
         app[DRAIN_HOOKS].extend([keeper.drain, worker.drain])
         keeping = kept_running(keeper.run, "trunk keeper", app[HEALTH])
-        async with keeping, running(worker.run(settings.heartbeat_seconds), "worker"):
+        working = kept_running(lambda: worker.run(settings.heartbeat_seconds), "worker", app[HEALTH])
+        async with keeping, working:
             yield
             await reception.close()
             await worker.stop()

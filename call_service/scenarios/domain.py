@@ -63,7 +63,7 @@ class AgentTest:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """A scenario that a worker plays."""
+    """A scenario that a worker plays; unless it `may_be_played`, it is against the rules of today."""
 
     test_id: str
     position: int
@@ -72,6 +72,7 @@ class Taken:
     tenant: str
     project_id: str
     agent: Mapping[str, Any]
+    may_be_played: bool = True
 
     @property
     def was_lost_too_often(self) -> bool:

@@ -93,6 +93,11 @@ def judge(scenario: Scenario, seen: Observation) -> ScenarioReport:
     )
 
 
+def failure(scenario: Scenario, seen: Observation) -> ScenarioReport:
+    """The report of a scenario that was not played to its end: whatever it expects, it failed."""
+    return judge(scenario, seen).model_copy(update={"ok": False})
+
+
 def _checks(expect: Expectations, seen: Observation, max_seconds: int) -> Iterator[Check]:
     if seen.reason == TIMED_OUT:
         yield Check(rule="max_seconds", wanted=f"≤ {max_seconds} s", ok=False, found="the call went on")

@@ -10,10 +10,11 @@ import structlog
 
 from call_service.scenarios import events, repository
 from call_service.scenarios.domain import Taken
-from call_service.scenarios.judging import Observation, judge
+from call_service.scenarios.judging import Observation, failure
 from call_service.scenarios.report import ScenarioReport
 from call_service.scenarios.scenario import Scenario
 from call_service.scenarios.stage import Cast
+from call_service.scenarios.stored import UNREADABLE
 from shared.db import Database, DatabaseUnavailableError
 from shared.notifications import Repeater
 
@@ -116,13 +117,10 @@ class ScenarioPlayer:
     async def _report(self, taken: Taken) -> ScenarioReport:
         if taken.was_lost_too_often:
             return failure(taken.scenario, WORKER_LOST)
+        if not taken.may_be_played:
+            return failure(taken.scenario, UNREADABLE)
         try:
             return await self._play(taken.scenario, Cast(taken.tenant, taken.project_id, taken.agent))
         except Exception:
             log.exception("scenario failed", test_id=taken.test_id, position=taken.position)
             return failure(taken.scenario, BROKEN)
-
-
-def failure(scenario: Scenario, seen: Observation) -> ScenarioReport:
-    """The report of a scenario that was not played to its end: whatever it expects, it failed."""
-    return judge(scenario, seen).model_copy(update={"ok": False})

@@ -7,6 +7,7 @@ from typing import Any
 from call_service.scenarios.domain import EXPIRES_AFTER, MAX_TRIES, AgentTest, Part, Taken
 from call_service.scenarios.report import ScenarioReport
 from call_service.scenarios.scenario import Scenario
+from call_service.scenarios.stored import read_report, read_scenario
 from shared.db import Database, Record, Tx
 from shared.ids import is_id
 
@@ -93,8 +94,8 @@ async def _with_parts(connection: Tx | Database, row: Record) -> AgentTest:
 
 
 def _part(row: Record) -> Part:
-    report = ScenarioReport.model_validate(row["report"]) if row["report"] else None
-    return Part(Scenario.model_validate(row["scenario"]), row["worker"], report)
+    scenario, _may_be_played = read_scenario(row["scenario"])
+    return Part(scenario, row["worker"], read_report(row["report"], scenario) if row["report"] else None)
 
 
 async def page(db: Database, tenant: str, agent_id: str, before_id: str | None, limit: int) -> list[AgentTest]:
@@ -118,18 +119,21 @@ async def page(db: Database, tenant: str, agent_id: str, before_id: str | None, 
 async def take(db: Database, worker: str, lease: timedelta, limit: int) -> list[Taken]:
     """Scenarios that this worker plays from now on, and nobody else while it renews its lease."""
     rows = await db.fetch(_TAKE, worker, lease, MAX_TRIES, EXPIRES_AFTER, limit)
-    return [
-        Taken(
-            test_id=str(row["test_id"]),
-            position=row["position"],
-            fence=row["fence"],
-            scenario=Scenario.model_validate(row["scenario"]),
-            tenant=str(row["tenant"]),
-            project_id=str(row["project_id"]),
-            agent=row["agent"],
-        )
-        for row in rows
-    ]
+    return [_taken(row) for row in rows]
+
+
+def _taken(row: Record) -> Taken:
+    scenario, may_be_played = read_scenario(row["scenario"])
+    return Taken(
+        test_id=str(row["test_id"]),
+        position=row["position"],
+        fence=row["fence"],
+        scenario=scenario,
+        may_be_played=may_be_played,
+        tenant=str(row["tenant"]),
+        project_id=str(row["project_id"]),
+        agent=row["agent"],
+    )
 
 
 async def renew(db: Database, worker: str, lease: timedelta) -> None:

@@ -310,6 +310,43 @@ async def test_a_bug_fails_its_scenario_only(customer: Customer, projects: FakeP
     assert test["scenarios"][0]["report"]["reason"] == "internal_error"
 
 
+@pytest.mark.parametrize(
+    ("damage", "line"),
+    [
+        ('{"speed": 3}', "20 dB"),
+        ('{"line": {"noise_db": "loud"}}', "clean"),
+        ('{"callee": null, "expect": 1}', "20 dB"),
+    ],
+)
+async def test_a_stored_scenario_against_todays_rules_fails_alone(
+    customer: Customer, projects: FakeProjects, db: Database, damage: str, line: str
+) -> None:
+    """Nobody's scenarios were played any more, and whoever read the test met an internal error."""
+    path = await started(customer, projects, {**BUSY, "name": "old", "line": {"noise_db": 20}}, BUSY)
+    await db.execute(
+        "UPDATE agent_test_scenarios SET scenario = scenario::jsonb || $1::text::jsonb WHERE position = 1", damage
+    )
+    assert (await customer.ask("GET", path))[1]["scenarios"][0]["status"] == "waiting"
+    async with playing(db, passes, Places()):
+        test = await finished(customer, path)
+    shown = [(one["name"], one["category"], one["line"], one["status"]) for one in test["scenarios"]]
+    assert shown == [("old", "endings", line, "failed"), ("busy", "endings", "clean", "passed")]
+    report = test["scenarios"][0]["report"]
+    assert (report["status"], report["reason"], test["status"]) == ("failed", "scenario_unreadable", "failed")
+    assert [event["passed"] for event in await tested_events(db)] == [False]
+
+
+async def test_a_stored_report_that_can_not_be_read_is_a_failed_one(
+    customer: Customer, projects: FakeProjects, db: Database
+) -> None:
+    path = await started(customer, projects, BUSY)
+    async with playing(db, passes, Places()):
+        await finished(customer, path)
+    await db.execute("UPDATE agent_test_scenarios SET report = (report::jsonb - 'checks')")
+    test = (await customer.ask("GET", path))[1]
+    assert (test["status"], test["scenarios"][0]["report"]["reason"]) == ("failed", "report_unreadable")
+
+
 async def test_a_test_that_nobody_plays_expires(customer: Customer, projects: FakeProjects, db: Database) -> None:
     path = await started(customer, projects, BUSY)
     await db.execute("UPDATE agent_tests SET created_at = now() - interval '61 minutes'")

@@ -15,7 +15,7 @@ from call_service.batches.gate import refusal
 from call_service.batches.settlement import settle
 from call_service.calls import repository as calls
 from call_service.calls.claiming import Claimed
-from call_service.calls.domain import Outcome, Status
+from call_service.calls.domain import MAX_CLAIMS, Outcome, Status
 from call_service.calls.sweeper import Sweeper
 from call_service.calls.wrap_up import Analyzer, WrapUp
 from call_service.recordings import RecordingStore
@@ -480,6 +480,33 @@ async def test_the_sweeper_frees_the_places_of_a_lost_worker(
     assert len(await dialer(db).claim(5)) == 1
     await play(db, Claimed(requeued, 0))
     assert (await batch_of(customer, batch["id"]))["counts"]["completed"] == 1
+
+
+async def test_a_call_that_nobody_gets_dialled_ends_for_its_batch_too(
+    customer: Customer, projects: FakeProjects, db: Database, tmp_path: Path
+) -> None:
+    batch = await upload(customer, projects, csv_of(1), maxConcurrency="1")
+    claims = [(await dialer(db).claim(3))[0].call]
+    for _ in range(MAX_CLAIMS):
+        await db.execute("UPDATE calls SET lease_until = now() - interval '1 second' WHERE owner IS NOT NULL")
+        await sweeper(db, tmp_path).sweep_once()
+        claims += await claim(db, "other", LEASE, 5)
+    assert [call.id for call in claims] == [claims[0].id] * MAX_CLAIMS
+    shown = await batch_of(customer, batch["id"])
+    assert (shown["active"], shown["counts"], shown["status"]) == (0, {"failed": 1}, "completed")
+    assert await db.fetchval("SELECT reason FROM batch_contacts") == "worker_failed"
+
+
+async def test_a_batch_that_can_not_be_read_holds_nobody_up(
+    customer: Customer, projects: FakeProjects, db: Database
+) -> None:
+    """Batches behind it were not dialled, and calls of those before it idled until their leases ended."""
+    batches = [await upload(customer, projects, csv_of(2, first=10 * index)) for index in range(3)]
+    served = [batch_id for batch_id, _tenant in await due_batches(db, 100, 10)]
+    await db.execute('UPDATE batches SET retry = \'{"max": "often"}\' WHERE id = $1', served[1])
+    claimed = await dialer(db).claim(6)
+    assert sorted(str(one.call.batch_id) for one in claimed) == sorted([served[0], served[2]] * 2)
+    assert len(batches) == len(served)
 
 
 async def test_the_end_of_a_call_settles_once(customer: Customer, projects: FakeProjects, db: Database) -> None:

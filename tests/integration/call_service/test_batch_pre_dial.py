@@ -121,6 +121,29 @@ async def asking_batch(customer: Customer, projects: FakeProjects, hook: str, co
     return await upload(customer, projects, content, preDialUrl=hook, preDialSecret=SIGNING)
 
 
+@pytest.mark.parametrize("key", [None, "another-encryption-key-0123456789abcdef"])
+async def test_a_secret_that_can_not_be_read_is_no_consent(
+    customer: Customer,
+    projects: FakeProjects,
+    db: Database,
+    tmp_path: Path,
+    asked: Asked,
+    hook: str,
+    board: Switchboard,
+    key: str | None,
+) -> None:
+    """The calls broke their workers, and came back to the queue after each lease."""
+    batch = await asking_batch(customer, projects, hook)
+    sealed = SecretBox(key, PURPOSE).seal_text(SIGNING) if key else "not base64"
+    await db.execute("UPDATE batches SET pre_dial_secret = $1", sealed)
+    async with at_work(db, board, tmp_path):
+        found = await reached(customer, batch, "ask")
+    assert (found["reason"], board.numbers, asked.bodies) == ("pre_dial_failed", [], [])
+    assert await db.fetchval("SELECT detail->>'cause' FROM batch_decisions WHERE decision = 'ask'") == (
+        "secret_unreadable"
+    )
+
+
 async def test_who_is_agreed_to_is_dialled(
     customer: Customer,
     projects: FakeProjects,

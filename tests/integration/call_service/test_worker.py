@@ -13,10 +13,12 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer
 
 from call_service.calls import repository
-from call_service.calls.domain import Call, Status
+from call_service.calls.domain import MAX_CLAIMS, Call, Status
 from call_service.dialer.app import build_app
+from call_service.dialer.worker import Worker
 from call_service.settings import WorkerSettings
 from shared.db import Database
+from shared.health import HEALTH
 from shared.testing.waiting import eventually
 from tests.support import fake_chat_endpoint as chat
 from tests.support.calls import SECRET, claim
@@ -145,6 +147,39 @@ async def test_a_claimed_call_that_was_never_dialled_goes_back_to_the_queue(db: 
     assert (await read(db, call_id)).status is Status.QUEUED
     [again] = await claim(db, "next", LEASE, 1)
     assert again.id == call_id
+
+
+async def test_a_call_that_breaks_every_worker_before_it_is_dialled_is_given_up(db: Database, tmp_path: Path) -> None:
+    """It went back to the queue after each lease, for ever."""
+    call_id = await queue(db, "+12025550100")
+    for _ in range(MAX_CLAIMS):
+        assert (await read(db, call_id)).status is Status.QUEUED
+        assert [call.id for call in await claim(db, "breaks", timedelta(seconds=-1), 1)] == [call_id]
+        await asyncio.gather(*(sweeper(db, tmp_path).sweep_once() for _ in range(2)))
+    ended = await read(db, call_id)
+    assert (ended.status, ended.reason, ended.fault) == ("failed", "worker_failed", "platform")
+    assert ended.completed_at is not None
+    assert await events_of(db, call_id) == ["call.ended", "call.completed"]
+    assert await claim(db, "next", LEASE, 1) == []
+    assert await sweeper(db, tmp_path).sweep_once() == 0
+
+
+async def test_a_worker_whose_loops_crash_starts_them_again_and_is_not_ready_meanwhile(
+    calls_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They ended for good while the process said that it was well."""
+    runs: list[float] = []
+
+    async def run(_worker: Worker, heartbeat_seconds: float) -> None:
+        runs.append(heartbeat_seconds)
+        if len(runs) == 1:
+            raise RuntimeError("a bug")
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(Worker, "run", run)
+    async with worker(calls_url, tmp_path, heartbeat_seconds=7) as app:
+        assert (await app[HEALTH].check())["worker"] == "UnavailableError"
+        await eventually(lambda: runs == [7, 7])
 
 
 async def test_a_call_whose_lease_is_alive_is_left_alone(db: Database, tmp_path: Path) -> None:
