@@ -1,10 +1,10 @@
 """Verifies API keys by asking auth_service, once for each key and a short time."""
 
-import asyncio
 import hashlib
 import re
 from collections.abc import Awaitable, Callable
 from datetime import datetime
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
@@ -12,6 +12,7 @@ from cachetools import TTLCache
 from pydantic import AwareDatetime, BaseModel, ValidationError
 
 from shared.errors import BadGatewayError, UnauthorizedError
+from shared.single_flight import SingleFlight
 
 _FORM = re.compile(r"[!-~]{16,200}")
 _CACHED_KEYS = 50_000
@@ -45,7 +46,7 @@ class ApiKeys:
         self._now = now
         self._owners: TTLCache[str, KeyOwner] = TTLCache(_CACHED_KEYS, believed_seconds, lambda: now().timestamp())
         self._refused: TTLCache[str, None] = TTLCache(_CACHED_KEYS, refused_seconds, lambda: now().timestamp())
-        self._asking: dict[str, asyncio.Task[KeyOwner | None]] = {}
+        self._asking = SingleFlight[str, KeyOwner | None]()
         self._revocations = 0
 
     async def verify(self, key: str) -> KeyOwner:
@@ -60,7 +61,8 @@ class ApiKeys:
         digest = hashlib.sha256(key.encode()).hexdigest()
         owner = self._owners.get(digest)
         if owner is None:
-            owner = None if digest in self._refused else await self._asked_once(key, digest)
+            asks = partial(self._ask_and_keep, key, digest)
+            owner = None if digest in self._refused else await self._asking.run(digest, asks)
         if owner is None or (owner.expires_at is not None and owner.expires_at <= self._now()):
             raise InvalidApiKeyError
         return owner
@@ -69,19 +71,6 @@ class ApiKeys:
         """Forget this key at once; an answer that is on its way is not kept."""
         self._revocations += 1
         self._owners.pop(key_sha256, None)
-
-    async def _asked_once(self, key: str, digest: str) -> KeyOwner | None:
-        task = self._asking.get(digest)
-        if task is None:
-            task = self._asking[digest] = asyncio.create_task(self._ask_and_keep(key, digest))
-            task.add_done_callback(lambda done: self._settled(digest, done))
-        # One client that goes away must not take the answer from the others.
-        return await asyncio.shield(task)
-
-    def _settled(self, digest: str, task: "asyncio.Task[KeyOwner | None]") -> None:
-        del self._asking[digest]
-        if not task.cancelled():
-            task.exception()  # seen, even when every client that waited for it has gone
 
     async def _ask_and_keep(self, key: str, digest: str) -> KeyOwner | None:
         revocations = self._revocations

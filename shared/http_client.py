@@ -131,10 +131,8 @@ async def check_url(url: str, allow_private: bool = False) -> None:
 
 
 async def _resolve(url: URL) -> set[str]:
-    loop = asyncio.get_running_loop()
     try:
-        async with asyncio.timeout(RESOLVE_TIMEOUT_SECONDS):
-            found = await loop.getaddrinfo(url.host, url.port, type=socket.SOCK_STREAM)
+        return await addresses_of(url.host or "", url.port)
     except socket.gaierror as error:
         if error.errno == socket.EAI_AGAIN:
             return set()
@@ -143,6 +141,18 @@ async def _resolve(url: URL) -> set[str]:
         raise InvalidUrlError("The host of this URL is no name of the DNS.") from None
     except TimeoutError:
         return set()
+
+
+async def addresses_of(host: str, port: int | None = None) -> set[str]:
+    """The IP addresses of a host, for TCP.
+
+    Raises:
+        socket.gaierror: it has none, or nobody knows.
+        UnicodeError: that is no name of the DNS.
+        TimeoutError: the name server is silent.
+    """
+    async with asyncio.timeout(RESOLVE_TIMEOUT_SECONDS):
+        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return {str(sockaddr[0]) for *_, sockaddr in found}
 
 

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +12,7 @@ from cachetools import LRUCache
 
 from call_service.tools.embedding import Embedder, Vectors
 from call_service.tools.tool import Found
+from shared.single_flight import SingleFlight
 
 log = structlog.get_logger(__name__)
 
@@ -66,7 +68,7 @@ class Library:
         self._directory = directory
         self._embedder = embedder
         self._shelves: LRUCache[tuple[str, str], Shelf] = LRUCache(MAX_SHELVES)
-        self._filling: dict[tuple[str, str], asyncio.Task[Shelf]] = {}
+        self._filling = SingleFlight[tuple[str, str], Shelf]()
 
     async def shelf(self, tenant: str, agent_id: str) -> Shelf:
         """The documents as of now, or a few seconds ago. Raises ProjectServiceUnavailableError."""
@@ -74,9 +76,7 @@ class Library:
         shelf = self._shelves.get(agent)
         if shelf and asyncio.get_running_loop().time() - shelf.checked_at < FRESH_SECONDS:
             return shelf
-        if agent not in self._filling:
-            self._filling[agent] = asyncio.create_task(self._fill(agent, shelf))
-        return await asyncio.shield(self._filling[agent])
+        return await self._filling.run(agent, partial(self._fill, agent, shelf))
 
     def warm(self, tenant: str, agent_id: str) -> None:
         """A call begins that may look something up."""
@@ -89,21 +89,16 @@ class Library:
 
     async def close(self) -> None:
         """Stop what is being filled."""
-        for task in self._filling.values():
-            task.cancel()
-        await asyncio.gather(*self._filling.values(), return_exceptions=True)
+        await self._filling.close()
 
     async def _fill(self, agent: tuple[str, str], before: Shelf | None) -> Shelf:
-        try:
-            found = await self._directory.passages(*agent, before.revision if before else None)
-            now = asyncio.get_running_loop().time()
-            if before and found["passages"] is None:
-                shelf = Shelf(before.revision, before.passages, before.vectors, now)
-            else:
-                passages = [(one["document"], one["text"]) for one in found["passages"]]
-                vectors = await self._embedder.embed([text for _, text in passages])
-                shelf = Shelf(found["revision"], passages, vectors, now)
-            self._shelves[agent] = shelf
-            return shelf
-        finally:
-            del self._filling[agent]
+        found = await self._directory.passages(*agent, before.revision if before else None)
+        now = asyncio.get_running_loop().time()
+        if before and found["passages"] is None:
+            shelf = Shelf(before.revision, before.passages, before.vectors, now)
+        else:
+            passages = [(one["document"], one["text"]) for one in found["passages"]]
+            vectors = await self._embedder.embed([text for _, text in passages])
+            shelf = Shelf(found["revision"], passages, vectors, now)
+        self._shelves[agent] = shelf
+        return shelf

@@ -51,12 +51,6 @@ class TrunkTestRunningError(ConflictError):
     code = "trunk_test_running"
 
 
-class NumberOnDoNotCallListError(ConflictError):
-    """This number is on the do-not-call list."""
-
-    code = "do_not_call"
-
-
 class InvalidHostError(UnprocessableError):
     """This host can't be a trunk."""
 

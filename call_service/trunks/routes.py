@@ -2,6 +2,7 @@
 
 from aiohttp import web
 
+from call_service.calls.errors import OnDoNotCallListError
 from call_service.trunks import errors
 from call_service.trunks.schemas import TestBody, TestObject, TrunkBody, TrunkList, TrunkObject
 from call_service.trunks.service import Trunks
@@ -97,7 +98,7 @@ async def delete_trunk(ctx: Context[None]) -> None:
         errors.TrunkNotFoundError,
         errors.TrunkTestRunningError,
         errors.CallerUnknownError,
-        errors.NumberOnDoNotCallListError,
+        OnDoNotCallListError,
     ],
     invalid=unprocessable,
 )

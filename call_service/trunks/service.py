@@ -1,18 +1,17 @@
 """What users do with their trunks, each use case in one transaction."""
 
-import asyncio
 import ipaddress
 import socket
 from dataclasses import dataclass
 from datetime import timedelta
 
 from call_service.batches.repository import do_not_call_since, lock_number
+from call_service.calls.errors import OnDoNotCallListError
 from call_service.trunks import events, repository
 from call_service.trunks.domain import LONGEST_TEST, Test, Trunk
 from call_service.trunks.errors import (
     CallerUnknownError,
     InvalidHostError,
-    NumberOnDoNotCallListError,
     TooManyTrunksError,
     TrunkInUseError,
     TrunkNotFoundError,
@@ -22,14 +21,13 @@ from call_service.trunks.errors import (
 from call_service.trunks.schemas import TestBody, TrunkBody, TrunkObject
 from shared.db import Database, Tx
 from shared.errors import FieldError
-from shared.http_client import is_public
+from shared.http_client import addresses_of, is_public
 from shared.ids import new_id
 from shared.pagination import Cursors, PageQuery, page_of
 from shared.secret_box import SecretBox
 
 PURPOSE = "call:trunks"
 FRESH = timedelta(seconds=60)
-RESOLVE_SECONDS = 3.0
 # Every worker watches every trunk of every user.
 MAX_TRUNKS = 100
 
@@ -93,7 +91,7 @@ class Trunks:
         """Ask a worker to test a trunk.
 
         Raises:
-            TrunkNotFoundError, TrunkTestRunningError, CallerUnknownError, NumberOnDoNotCallListError
+            TrunkNotFoundError, TrunkTestRunningError, CallerUnknownError, OnDoNotCallListError
         """
         async with self.db.transaction() as tx:
             trunk = await self._locked(tx, tenant, trunk_id)
@@ -103,7 +101,7 @@ class Trunks:
             if body.number:
                 await lock_number(tx, tenant, body.number)
                 if await do_not_call_since(tx, tenant, body.number):
-                    raise NumberOnDoNotCallListError
+                    raise OnDoNotCallListError
             test_id = new_id()
             await repository.add_test(tx, test_id, trunk_id, body.number, caller)
             return await self._found_test(tx, tenant, trunk_id, test_id)
@@ -166,8 +164,6 @@ async def _require_public(body: TrunkBody) -> None:
 async def _addresses(host: str) -> set[str]:
     """Empty where the name has no address of its own (SRV), or the name server is silent."""
     try:
-        async with asyncio.timeout(RESOLVE_SECONDS):
-            found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return await addresses_of(host)
     except (socket.gaierror, TimeoutError, UnicodeError):
         return set()
-    return {str(sockaddr[0]) for *_, sockaddr in found}

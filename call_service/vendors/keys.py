@@ -1,12 +1,14 @@
 """The keys of a project, from project_service; kept in memory for a few seconds and nowhere else."""
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol
 
 from cachetools import TTLCache
 from pydantic import SecretStr
+
+from shared.single_flight import SingleFlight
 
 # How long a worker goes on using a key that was changed or deleted.
 KEPT_SECONDS = 15
@@ -34,22 +36,17 @@ class KeyRing:
     def __init__(self, directory: KeyDirectory) -> None:
         self._directory = directory
         self._kept: TTLCache[tuple[str, str], Mapping[str, VendorKey]] = TTLCache(MAX_PROJECTS, KEPT_SECONDS)
-        self._asking: dict[tuple[str, str], asyncio.Task[Mapping[str, VendorKey]]] = {}
+        self._asking = SingleFlight[tuple[str, str], Mapping[str, VendorKey]]()
 
     async def of(self, tenant: str, project_id: str) -> Mapping[str, VendorKey]:
         """By provider. Raises ProjectServiceUnavailableError."""
         project = (tenant, project_id)
         if (keys := self._kept.get(project)) is not None:
             return keys
-        if project not in self._asking:
-            self._asking[project] = asyncio.create_task(self._ask(project))
-        return await asyncio.shield(self._asking[project])
+        return await self._asking.run(project, partial(self._ask, project))
 
     async def _ask(self, project: tuple[str, str]) -> Mapping[str, VendorKey]:
-        try:
-            found = await self._directory.provider_keys(*project)
-        finally:
-            del self._asking[project]
+        found = await self._directory.provider_keys(*project)
         keys = {name: VendorKey(SecretStr(key["api_key"]), key["base_url"]) for name, key in found.items()}
         self._kept[project] = keys
         return keys

@@ -2,7 +2,6 @@
 
 import asyncio
 import re
-import socket
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +11,7 @@ import orjson
 
 from deploy.doctor.hops import BrokenError, Hop, SkippedError
 from deploy.doctor.site import Site, worker_settings
-from shared.http_client import is_public
+from shared.http_client import addresses_of, is_public
 
 TIMEOUT = aiohttp.ClientTimeout(total=15)
 POLL_SECONDS = 0.5
@@ -130,10 +129,9 @@ def hint_for(step: str, detail: str) -> str:
     return _HINTS.get(step, "")
 
 
-async def _addresses(host: str) -> list[str]:
+async def _addresses(host: str) -> set[str]:
     """Empty where the name has none of its own: one with SRV records is taken for a provider's."""
     try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        return await addresses_of(host)
     except (OSError, UnicodeError):
-        return []
-    return [str(sockaddr[0]) for *_, sockaddr in found]
+        return set()

@@ -4,7 +4,8 @@ from collections.abc import Sequence
 
 from project_service.agents.settings import AgentSettings
 from project_service.agents.tools import HttpTool, Tool, TransferTool
-from shared.errors import FieldError, InvalidRequestError
+from shared.endpoints import invalid_request
+from shared.errors import FieldError
 from shared.http_client import InvalidUrlError, check_url
 
 
@@ -15,14 +16,10 @@ async def check_urls(tools: Sequence[Tool], *, allow_private: bool) -> None:
             try:
                 await check_url(tool.url, allow_private)
             except InvalidUrlError as error:
-                raise _wrong(f"tools.{place}.url", error.code, error.message) from None
+                raise invalid_request([FieldError(f"tools.{place}.url", error.code, error.message)]) from None
 
 
 def check_numbers(settings: AgentSettings) -> None:
     """Raises InvalidRequestError: there is nobody to transfer to."""
     if not settings.transfer_numbers and any(isinstance(tool, TransferTool) for tool in settings.tools):
-        raise _wrong("transferNumbers", "missing", "A transfer tool needs at least one number.")
-
-
-def _wrong(field: str, code: str, message: str) -> InvalidRequestError:
-    return InvalidRequestError(f"{field}: {message}", errors=[FieldError(field, code, message)])
+        raise invalid_request([FieldError("transferNumbers", "missing", "A transfer tool needs at least one number.")])

@@ -12,7 +12,8 @@ from project_service.provider_keys.errors import ProviderKeyNotFoundError, Provi
 from project_service.provider_keys.schemas import KeyTest, OpenedKey, ProviderKey, SetProviderKey
 from project_service.provider_keys.trying import KeyTrier
 from shared.db import Database
-from shared.errors import FieldError, UnprocessableError
+from shared.endpoints import unprocessable
+from shared.errors import FieldError
 from shared.http_client import InvalidUrlError, check_url
 from shared.providers import PROVIDERS, base_url_of
 from shared.secret_box import SecretBox
@@ -52,18 +53,20 @@ class ProviderKeys:
     async def _check(self, provider: str, key: str, base_url: str | None) -> None:
         has_own_place = base_url_of(provider, self.base_urls, None) is not None
         if has_own_place and base_url is not None:
-            raise _wrong("baseUrl", "not_allowed", "This provider is always reached at its own place.")
+            raise unprocessable(
+                [FieldError("baseUrl", "not_allowed", "This provider is always reached at its own place.")]
+            )
         if not has_own_place and base_url is None:
-            raise _wrong("baseUrl", "missing", "This provider needs the URL of its API.")
+            raise unprocessable([FieldError("baseUrl", "missing", "This provider needs the URL of its API.")])
         if not key and PROVIDERS[provider].base_url is not None:
-            raise _wrong("apiKey", "missing", "This field is required.")
+            raise unprocessable([FieldError("apiKey", "missing", "This field is required.")])
         if not key.isascii() or not key.isprintable():
-            raise _wrong("apiKey", "malformed", "A key has printable ASCII characters only.")
+            raise unprocessable([FieldError("apiKey", "malformed", "A key has printable ASCII characters only.")])
         if base_url is not None:
             try:
                 await check_url(base_url, self.allow_private)
             except InvalidUrlError as error:
-                raise _wrong("baseUrl", error.code, error.message) from None
+                raise unprocessable([FieldError("baseUrl", error.code, error.message)]) from None
 
     async def of_project(self, tenant: str, project_id: str) -> list[ProviderKey]:
         """Raises ProjectNotFoundError."""
@@ -109,7 +112,3 @@ class ProviderKeys:
 def _require_provider(provider: str) -> None:
     if provider not in PROVIDERS:
         raise ProviderNotFoundError
-
-
-def _wrong(field: str, code: str, message: str) -> UnprocessableError:
-    return UnprocessableError(f"{field}: {message}", errors=[FieldError(field, code, message)])

@@ -1,7 +1,7 @@
 """Synthesis by hibari-tts 0.2.1 (Apache-2.0): 17 ms for a sentence of twelve words on a free core, 24 kHz."""
 
-import asyncio
 from datetime import timedelta
+from functools import partial
 
 import hibari
 from cachetools import LRUCache
@@ -12,6 +12,7 @@ from call_service.voice.engines.spoken import spoken
 from call_service.voice.engines.thread import EngineThread
 from call_service.voice.engines.voices import DEFAULT_VOICE, PACE
 from call_service.voice.ports import EngineError
+from shared.single_flight import SingleFlight
 
 # The model begins with a third of a second of silence, which callers would hear as slowness.
 LEAD_IN_MS = 20
@@ -29,7 +30,7 @@ class HibariSynthesizer:
         self._model = hibari.Hibari()
         self._cache: LRUCache[tuple[str, str], bytes] = LRUCache(CACHE_BYTES, getsizeof=len)
         # Calls that begin together want the same sentences: each is made once.
-        self._being_made: dict[tuple[str, str], asyncio.Task[bytes]] = {}
+        self._making = SingleFlight[tuple[str, str], bytes]()
         self._thread = EngineThread("tts", max_waiting=max_waiting, time_out=time_out)
 
     async def synthesize(self, text: str, voice_id: str) -> bytes:
@@ -41,15 +42,7 @@ class HibariSynthesizer:
         key = (voice_id, text)
         if (pcm := self._cache.get(key)) is not None:
             return pcm
-        if (task := self._being_made.get(key)) is None:
-            task = self._being_made[key] = asyncio.create_task(self._make(key))
-            task.add_done_callback(lambda made: self._made(key, made))
-        return await asyncio.shield(task)
-
-    def _made(self, key: tuple[str, str], task: asyncio.Task[bytes]) -> None:
-        del self._being_made[key]
-        if not task.cancelled():
-            task.exception()  # who asked may be gone; those who wait get it all the same
+        return await self._making.run(key, partial(self._make, key))
 
     async def _make(self, key: tuple[str, str]) -> bytes:
         voice_id, text = key
