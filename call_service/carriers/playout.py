@@ -5,10 +5,9 @@ from collections.abc import Callable
 from datetime import timedelta
 
 from call_service.carriers.g711 import SAMPLE_BYTES
-from call_service.carriers.port import FRAME_BYTES, SAMPLE_RATE, SILENCE_FRAME
+from call_service.carriers.port import BYTES_PER_MS, FRAME_BYTES, SILENCE_FRAME
 
 MAX_QUEUED = timedelta(minutes=2)
-BYTES_PER_MS = SAMPLE_RATE * SAMPLE_BYTES // 1000
 
 
 class PlayQueue:

@@ -12,10 +12,11 @@ from typing import Protocol
 from call_service.signalling.ladder import Ladder
 
 SAMPLE_RATE = 8_000
+BYTES_PER_MS = SAMPLE_RATE * 2 // 1000
 FRAME_MS = 20
 FRAME_SAMPLES = SAMPLE_RATE * FRAME_MS // 1000
 KEY_MS = 100
-FRAME_BYTES = FRAME_SAMPLES * 2
+FRAME_BYTES = FRAME_MS * BYTES_PER_MS
 SILENCE_FRAME = bytes(FRAME_BYTES)
 
 

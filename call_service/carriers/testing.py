@@ -8,6 +8,7 @@ from itertools import count, groupby
 
 from call_service.carriers import g711
 from call_service.carriers.port import FRAME_MS, FRAME_SAMPLES, SILENCE_FRAME, Answered, Leg, LegEvent
+from call_service.voice.synthesis import InOnePiece
 
 LOUD_FRAME = array("h", [4000, -4000] * (FRAME_SAMPLES // 2)).tobytes()
 LOUD_RMS = 1_500
@@ -55,7 +56,7 @@ class VirtualTime:
             await asyncio.sleep(0)
 
 
-class TwinSpeech:
+class TwinSpeech(InOnePiece):
     """A `Synthesizer` and `Recognizer` in one: each sentence is loud for a length of its own, and known by it."""
 
     is_busy = False

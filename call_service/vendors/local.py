@@ -6,12 +6,13 @@ from call_service.vendors.choice import Choice
 from call_service.vendors.models import EngineMissingError
 from call_service.voice.engines.bundle import Extras
 from call_service.voice.ports import Brain, Recognizer, Synthesizer
+from call_service.voice.synthesis import InOnePiece
 from shared.providers import LOCAL_PROVIDERS
 
 T = TypeVar("T")
 
 
-class VoiceOf:
+class VoiceOf(InOnePiece):
     """A `Synthesizer` with the voice of the agent's choice, whatever the local default is."""
 
     def __init__(self, engine: Synthesizer, voice: str) -> None:

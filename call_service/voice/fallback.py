@@ -6,6 +6,7 @@ as the session waits: there is nothing better to do.
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import zip_longest
@@ -13,6 +14,7 @@ from typing import Generic, Literal, TypeVar
 
 import structlog
 
+from call_service.carriers.port import BYTES_PER_MS
 from call_service.voice.ports import (
     BrainOutput,
     Collected,
@@ -24,6 +26,7 @@ from call_service.voice.ports import (
     Turn,
     Working,
 )
+from call_service.voice.synthesis import InPieces
 from shared.providers import LOCAL_PROVIDERS
 
 log = structlog.get_logger(__name__)
@@ -37,6 +40,9 @@ BUDGETS: dict[Stage, timedelta] = {
     "tts": timedelta(milliseconds=800),
     "s2s": timedelta(milliseconds=1500),
 }
+# Speech that falls so far behind its playing has broken off, and whoever takes over begins a little before that place.
+STALL = timedelta(milliseconds=500)
+OVERLAP_BYTES = 300 * BYTES_PER_MS
 # What an operator runs on its own machines is slower than a vendor, and does not go away.
 SLOWER = 3
 
@@ -155,22 +161,32 @@ class FallbackRecognizer:
         return await self._chain.first(lambda engine: engine.recognize(pcm))
 
 
-class FallbackSynthesizer:
-    """A `Synthesizer` of several. Silence is no speech: an engine that returns nothing audible has failed."""
+class FallbackSynthesizer(InPieces):
+    """A `Synthesizer` of several. Silence is no speech: an engine that gives nothing audible has failed.
+
+    Where one breaks off in mid-sentence, the next goes on at the same time of its own sentence.
+    """
 
     def __init__(self, chain: Chain[Synthesizer]) -> None:
         self._chain = chain
 
-    async def synthesize(self, text: str, voice_id: str) -> bytes:
+    async def stream(self, text: str, voice_id: str) -> AsyncGenerator[bytes]:
         """Raises EngineError: stage `tts`."""
-
-        async def audible(engine: Synthesizer) -> bytes:
-            pcm = await engine.synthesize(text, voice_id)
-            if len(pcm) % 2 or not pcm.strip(b"\0"):
-                raise EngineError("tts", "nothing audible")
-            return pcm
-
-        return await self._chain.first(audible)
+        given = 0
+        for attempt in self._chain.attempts():
+            place, skipped = 0, max(0, given - OVERLAP_BYTES)
+            try:
+                async with aclosing(_keeping_up(attempt.engine.stream(text, voice_id), attempt.seconds)) as pieces:
+                    async for piece in pieces:
+                        fresh = piece[max(0, skipped - place) :]
+                        place += len(piece)
+                        if fresh:
+                            given = place
+                            yield fresh
+            except Exception as error:  # noqa: BLE001 # it is given to the successor's announcement, or raised
+                attempt.give_up(error)
+            else:
+                return
 
 
 class FallbackConversation:
@@ -214,6 +230,37 @@ class FallbackConversation:
                     await outputs.aclose()
         if not any(isinstance(output, Say) for output in given):
             yield Say(self._repeat)
+
+
+async def _keeping_up(pieces: AsyncGenerator[bytes], seconds: float | None) -> AsyncGenerator[bytes]:
+    """`pieces` from the first audible one on, which may take `seconds`; the others have to come as they are played.
+
+    Only the time that is spent waiting for them counts.
+
+    Raises:
+        TimeoutError: the next was late.
+        EngineError: there is nothing to hear.
+    """
+    loop, is_audible, left = asyncio.get_running_loop(), False, seconds
+    async with aclosing(pieces):
+        while True:
+            asked = loop.time()
+            async with asyncio.timeout(left):
+                piece = await anext(pieces, None)
+            if piece is None:
+                break
+            if len(piece) % 2:
+                raise EngineError("tts", "half a sample")
+            if left is not None:
+                left -= loop.time() - asked
+            if not is_audible and not piece.strip(b"\0"):
+                continue
+            if left is not None:
+                left = (left if is_audible else STALL.total_seconds()) + len(piece) / BYTES_PER_MS / 1000
+            is_audible = True
+            yield piece
+    if not is_audible:
+        raise EngineError("tts", "nothing audible")
 
 
 async def _useful(outputs: AsyncIterator[BrainOutput], seconds: float | None) -> AsyncGenerator[BrainOutput]:

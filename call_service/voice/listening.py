@@ -4,12 +4,11 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from call_service.carriers.port import SAMPLE_RATE
+from call_service.carriers.port import BYTES_PER_MS
 from call_service.voice.endpointing import EndpointingOptions, Expects, TurnDetector, TurnEvent
 from call_service.voice.patience import STRATEGIES
 from call_service.voice.ports import Recognizer, VoiceActivity
 
-BYTES_PER_MS = SAMPLE_RATE * 2 // 1000
 # Voice activity is known up to two windows late, and a first consonant is quieter than the detector's threshold.
 PRE_ROLL_MS = 240
 TAIL_MS = 100

@@ -73,7 +73,7 @@ class TurnTimings:
 
     For a user turn: `endpointing_ms` from the last voice to the decision that the turn is over, `recognition_ms` from
     then to the text (guessing early makes it small). For an agent turn: `brain_ms` to the first sentence,
-    `synthesis_ms` to its audio, `voice_to_voice_ms` from the callee's last voice to the agent's first frame,
+    `synthesis_ms` to its first audio, `voice_to_voice_ms` from the callee's last voice to the agent's first frame,
     `barge_in_ms` from the callee's first voice to the agent's silence, `playout_ms` how long it spoke, and the
     `characters` that were synthesised for it.
     """

@@ -4,7 +4,7 @@ Audio is signed 16-bit little-endian mono PCM at 8 kHz everywhere (see `carriers
 event loop: adapters own their threads and their bounded queues.
 """
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, Protocol
 
@@ -50,10 +50,17 @@ class Recognizer(Protocol):
 
 
 class Synthesizer(Protocol):
-    """Text to speech, a sentence at a time."""
+    """Text to speech, a sentence at a time. Repeated texts come from a bounded cache."""
+
+    def stream(self, text: str, voice_id: str) -> AsyncGenerator[bytes]:
+        """PCM of one sentence as it comes, in pieces of whole samples. Closing the generator stops the work.
+
+        Raises:
+            EngineError: stage `tts`.
+        """
 
     async def synthesize(self, text: str, voice_id: str) -> bytes:
-        """PCM of one sentence. Results of repeated texts come from a bounded cache.
+        """PCM of the whole sentence.
 
         Raises:
             EngineError: stage `tts`.

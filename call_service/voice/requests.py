@@ -44,4 +44,9 @@ class Close:
     after_beep: bool = False
 
 
-Request = Utterance | Keys | Menu | Quiet | Announcement | Close
+@dataclass(frozen=True, slots=True)
+class BotLeft:
+    """The bot that held the conversation has hung up, or failed."""
+
+
+Request = Utterance | Keys | Menu | Quiet | Announcement | Close | BotLeft

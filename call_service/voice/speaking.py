@@ -1,20 +1,19 @@
 """One turn of the agent: sentences from the brain, synthesised one ahead of what plays, cut off by an interruption."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
 from datetime import timedelta
 from itertools import accumulate
-from typing import Protocol
+from typing import Literal, Protocol, TypeVar
 
-from call_service.carriers.port import FRAME_MS, SAMPLE_RATE, Leg
+from call_service.carriers.port import BYTES_PER_MS, FRAME_MS, Leg
 from call_service.voice.endpointing import Expects
 from call_service.voice.options import SessionOptions, TurnTimings
 from call_service.voice.ports import BrainOutput, Collected, EndCall, EngineError, Press, Say, Spoken, Transfer, Turn
 from call_service.voice.stock import Stock
 
-BYTES_PER_MS = SAMPLE_RATE * 2 // 1000
 MAX_QUEUED_SENTENCES = 2
 ROUNDING = 1e-6
 # A carrier that loses a mark must not hold the call.
@@ -22,6 +21,10 @@ MARK_GRACE = timedelta(seconds=5)
 CLOSE_TIMEOUT = timedelta(seconds=2)
 # What was cut off in the middle of a word is said again from a little before.
 REWIND_MS = 300
+# For sentences that were interrupted before all of their audio was there.
+MS_PER_LETTER = 65
+
+T = TypeVar("T")
 
 
 def words_heard(text: str, fraction: float) -> str:
@@ -41,11 +44,13 @@ class Voice:
     now_ms: Callable[[], int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class _Sentence:
+    """Grows while its audio comes."""
+
     text: str
-    pcm: bytes
-    audible_ms: int  # without the pause at its end
+    pcm: bytearray
+    is_whole: bool = True
     source: Spoken | None = None  # the first part of what a model said itself
 
     @property
@@ -54,7 +59,10 @@ class _Sentence:
 
     def heard_in(self, played_ms: int) -> str:
         """What was heard of it after `played_ms` of its audio."""
-        return words_heard(self.text, min(1.0, max(0, played_ms) / self.audible_ms))
+        audible_ms = max(1, len(self.pcm.rstrip(b"\0")) // BYTES_PER_MS)  # without the pause at its end
+        if not self.is_whole:
+            audible_ms = max(audible_ms, len(self.text) * MS_PER_LETTER)
+        return words_heard(self.text, min(1.0, max(0, played_ms) / audible_ms))
 
 
 class TurnHooks(Protocol):
@@ -160,7 +168,7 @@ class AgentTurn:
         self._flowing.set()
         for sentence in self._sentences:
             if left_ms < sentence.duration_ms:
-                self._voice.leg.play(sentence.pcm[left_ms * BYTES_PER_MS :])
+                self._voice.leg.play(bytes(sentence.pcm[left_ms * BYTES_PER_MS :]))
             left_ms = max(0, left_ms - sentence.duration_ms)
 
     def frame_played(self) -> None:
@@ -198,7 +206,7 @@ class AgentTurn:
             self._quiet_since_ms = now_ms
         waited = timedelta(milliseconds=now_ms - self._quiet_since_ms)
         if waited >= self._voice.options.filler_after and (filler := self._voice.synthesizer.next_filler()):
-            self._play(*filler)
+            self._play(_Sentence(filler[0], bytearray()), filler[1])
 
     @property
     def _queued_ms(self) -> int:
@@ -245,50 +253,51 @@ class AgentTurn:
                 pass
 
     async def _next(self, outputs: AsyncIterator[BrainOutput]) -> BrainOutput | None:
-        try:
-            async with asyncio.timeout(self._voice.options.engine_timeout.total_seconds()):
-                output = await anext(outputs, None)
-        except EngineError:
-            raise
-        except TimeoutError as error:
-            raise EngineError("llm", "no answer in time") from error
-        except Exception as error:
-            raise EngineError("llm", f"{type(error).__name__}: {error}") from error
+        output = await self._in_time("llm", anext(outputs, None))
         if self.timings.brain_ms is None and isinstance(output, Say | Spoken):
             self.timings.brain_ms = self._voice.now_ms() - self._asked_ms
         return output
 
-    async def _say(self, sentence: Say) -> None:
+    async def _say(self, say: Say) -> None:
         await self._room.acquire()
         await self._flowing.wait()  # a hold makes room by dropping what was queued
         began_ms = self._voice.now_ms()
-        pcm = await self._synthesize(sentence.text)
-        if self.timings.synthesis_ms is None:
-            self.timings.synthesis_ms = self._voice.now_ms() - began_ms
-        if self._may_start:
-            await self._may_start.wait()
-        await self._flowing.wait()
-        self._play(sentence.text, pcm)
-        self.expects = sentence.expects
+        sentence = _Sentence(say.text, bytearray(), is_whole=False)
+        async with aclosing(self._voice.synthesizer.stream(say.text, self._voice.options.voice_id)) as pieces:
+            while (pcm := await self._in_time("tts", anext(pieces, None))) is not None:
+                if self.timings.synthesis_ms is None:
+                    self.timings.synthesis_ms = self._voice.now_ms() - began_ms
+                await self._may_play()
+                self._play(sentence, pcm)
+        sentence.is_whole = True
+        self.expects = say.expects
         self._voice.leg.mark(self._room.release)
-
-    def _play(self, text: str, pcm: bytes) -> None:
-        self._sentences.append(_Sentence(text, pcm, _audible_ms(pcm)))
-        self._voice.leg.play(pcm)
 
     async def _go_on(self, part: Spoken) -> None:
         """Play some more of what a model says itself, behind what was played of it."""
+        await self._may_play()
+        last = self._sentences[-1] if self._sentences else None
+        if last and last.source and last.source.item == part.item:
+            last.text += part.text
+            self._play(last, part.pcm)
+        else:
+            self._play(_Sentence(part.text, bytearray(), source=part), part.pcm)
+        self.expects = part.expects
+
+    async def _may_play(self) -> None:
         if self._may_start:
             await self._may_start.wait()
         await self._flowing.wait()
+
+    def _play(self, sentence: _Sentence, pcm: bytes) -> None:
+        """Play (some more) of a sentence; what comes behind a filler is told as a sentence without words."""
         last = self._sentences[-1] if self._sentences else None
-        if last and last.source and last.source.item == part.item:
-            text, pcm = last.text + part.text, last.pcm + part.pcm
-            self._sentences[-1] = replace(last, text=text, pcm=pcm, audible_ms=_audible_ms(pcm))
-        else:
-            self._sentences.append(_Sentence(part.text, part.pcm, _audible_ms(part.pcm), part))
-        self.expects = part.expects
-        self._voice.leg.play(part.pcm)
+        if last is not sentence:
+            if sentence in self._sentences:
+                sentence = _Sentence("", bytearray())
+            self._sentences.append(sentence)
+        sentence.pcm += pcm
+        self._voice.leg.play(pcm)
 
     def _tell_what_was_cut(self) -> None:
         """Models know what they have sent, not what was heard of it."""
@@ -302,16 +311,16 @@ class AgentTurn:
                 if played_ms < sentence.duration_ms:
                     sentence.source.cut(heard_ms[item])
 
-    async def _synthesize(self, text: str) -> bytes:
+    async def _in_time(self, stage: Literal["llm", "tts"], result: Awaitable[T]) -> T:
         try:
             async with asyncio.timeout(self._voice.options.engine_timeout.total_seconds()):
-                return await self._voice.synthesizer.synthesize(text, self._voice.options.voice_id)
+                return await result
         except EngineError:
             raise
         except TimeoutError as error:
-            raise EngineError("tts", "no audio in time") from error
+            raise EngineError(stage, "no answer in time") from error
         except Exception as error:
-            raise EngineError("tts", f"{type(error).__name__}: {error}") from error
+            raise EngineError(stage, f"{type(error).__name__}: {error}") from error
 
     async def _played_out(self) -> None:
         holds = -1
@@ -326,10 +335,6 @@ class AgentTurn:
                     await played.wait()
                     if holds == self._holds:
                         self._played_ms = self._queued_ms
-
-
-def _audible_ms(pcm: bytes) -> int:
-    return max(BYTES_PER_MS, len(pcm.rstrip(b"\0"))) // BYTES_PER_MS
 
 
 async def _close(outputs: AsyncIterator[BrainOutput]) -> None:

@@ -1,17 +1,18 @@
 """Phrases that are ready before they are needed: they can be said when every engine is broken."""
 
 import asyncio
-from collections.abc import Iterator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Iterator
+from contextlib import aclosing, suppress
 from datetime import timedelta
 from itertools import cycle
 
 from call_service.voice.brain.sentences import split_sentences
 from call_service.voice.options import Phrases
 from call_service.voice.ports import Synthesizer
+from call_service.voice.synthesis import InPieces
 
 
-class Stock:
+class Stock(InPieces):
     """A `Synthesizer` in front of another that has some phrases of one call already."""
 
     def __init__(self, synthesizer: Synthesizer, voice_id: str, phrases: Phrases) -> None:
@@ -29,9 +30,14 @@ class Stock:
             with suppress(Exception):
                 self._ready[text] = await self._synthesizer.synthesize(text, self._voice_id)
 
-    async def synthesize(self, text: str, voice_id: str) -> bytes:
+    async def stream(self, text: str, voice_id: str) -> AsyncGenerator[bytes]:
         """Raises EngineError: stage `tts`."""
-        return self._ready.get(text) or await self._synthesizer.synthesize(text, voice_id)
+        if ready := self._ready.get(text):
+            yield ready
+            return
+        async with aclosing(self._synthesizer.stream(text, voice_id)) as pieces:
+            async for piece in pieces:
+                yield piece
 
     def next_filler(self) -> tuple[str, bytes] | None:
         """Another filler and its audio, each time a different one; None when there is none."""

@@ -13,7 +13,7 @@ import aiohttp
 import orjson
 
 from call_service.carriers.g711 import encode
-from call_service.carriers.port import SAMPLE_RATE
+from call_service.carriers.port import BYTES_PER_MS, SAMPLE_RATE
 from call_service.vendors.connection import Connection, WebSocket
 from call_service.vendors.errors import (
     VendorBusyError,
@@ -24,7 +24,6 @@ from call_service.vendors.errors import (
 )
 from call_service.vendors.recognition.transcript import Heard, Transcript
 
-BYTES_PER_MS = 2 * SAMPLE_RATE // 1000
 PIECE_BYTES = 400 * BYTES_PER_MS
 MULAW_SILENCE = b"\xff"
 # Ten seconds of audio may wait for a vendor that is slow to connect or to read; then the connection is given up.

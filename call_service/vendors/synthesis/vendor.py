@@ -9,6 +9,7 @@ from cachetools import LRUCache
 from call_service.vendors.errors import VendorProtocolError, VendorRejectedError
 from call_service.vendors.usage import Meter
 from call_service.voice.engines.spoken import without_markup
+from call_service.voice.synthesis import InPieces
 
 CACHE_BYTES = 16 * 1024 * 1024
 # Of one entry: half a minute. What is longer is hardly said twice.
@@ -31,7 +32,7 @@ class SpeechSource(Protocol):
         """PCM at 8 kHz as it comes, in pieces of any size. Raises VendorError."""
 
 
-class VendorSynthesizer:
+class VendorSynthesizer(InPieces):
     """A `Synthesizer` with the voice that the source was made with."""
 
     def __init__(self, source: SpeechSource, meter: Meter, cache: SpeechCache) -> None:
@@ -39,12 +40,8 @@ class VendorSynthesizer:
         self._meter = meter
         self._cache = cache
 
-    async def synthesize(self, text: str, voice_id: str) -> bytes:  # noqa: ARG002 - that is the local voice
-        """PCM of one sentence. Raises VendorError."""
-        return b"".join([chunk async for chunk in self.stream(text)])
-
-    async def stream(self, text: str) -> AsyncGenerator[bytes]:
-        """The same as it comes, in whole samples. Raises VendorError, also when no sound came."""
+    async def stream(self, text: str, voice_id: str) -> AsyncGenerator[bytes]:  # noqa: ARG002 - that is the local voice
+        """PCM of one sentence as it comes, in whole samples. Raises VendorError, also when no sound came."""
         spoken = without_markup(text)
         if not spoken:
             raise VendorRejectedError("tts", "the text holds nothing that can be spoken")

@@ -12,6 +12,7 @@ from call_service.voice.engines.spoken import spoken
 from call_service.voice.engines.thread import EngineThread
 from call_service.voice.engines.voices import DEFAULT_VOICE, PACE
 from call_service.voice.ports import EngineError
+from call_service.voice.synthesis import InOnePiece
 from shared.single_flight import SingleFlight
 
 # The model begins with a third of a second of silence, which callers would hear as slowness.
@@ -20,7 +21,7 @@ LEAD_OUT_MS = 160
 CACHE_BYTES = 16 * 1024 * 1024
 
 
-class HibariSynthesizer:
+class HibariSynthesizer(InOnePiece):
     """A `Synthesizer`. Loading takes about half a second: construct it off the event loop.
 
     An unknown voice speaks as the default one: a call in the wrong voice is better than none.

@@ -19,6 +19,7 @@ from call_service.voice.engines.pcm import Floats, to_pcm, trim_silence
 from call_service.voice.engines.spoken import spoken
 from call_service.voice.engines.thread import EngineThread
 from call_service.voice.ports import EngineError
+from call_service.voice.synthesis import InOnePiece
 
 MODEL_HZ = 24_000
 MAX_PHONEMES = 509
@@ -26,7 +27,7 @@ STYLE = 256
 THREADS = 2
 
 
-class KokoroSynthesizer:
+class KokoroSynthesizer(InOnePiece):
     """A `Synthesizer` whose `voice_id` is the name of a voice. Construct it off the event loop.
 
     Raises:

@@ -6,6 +6,7 @@ from itertools import cycle
 from math import pi, sin
 
 from call_service.carriers.port import SAMPLE_RATE
+from call_service.voice.synthesis import InOnePiece
 
 SPEECH_LEVEL = 500
 MS_PER_WORD = 330
@@ -27,7 +28,7 @@ class NullRecognizer:
         return next(self._texts)
 
 
-class NullSynthesizer:
+class NullSynthesizer(InOnePiece):
     """A `Synthesizer` that hums as long as the sentence would take to say."""
 
     def __init__(self) -> None:

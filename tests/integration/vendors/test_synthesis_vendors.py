@@ -161,7 +161,7 @@ async def test_nobody_at_the_address_is_unreachable() -> None:
 
 async def test_audio_comes_before_the_sentence_is_complete_and_whoever_stops_listening_closes_the_socket() -> None:
     async with fake_vendors(fault=Fault.DRIBBLE) as vendors, voice_of("cartesia", vendors) as (voice, _):
-        async with aclosing(voice.stream("Good morning.")) as pieces:
+        async with aclosing(voice.stream("Good morning.", "heart")) as pieces:
             assert await anext(pieces)
             assert vendors.open_sockets == 1
         await until(lambda: not vendors.open_sockets)

@@ -196,6 +196,15 @@ class Call:
             self.leg.tick()
 
 
+def longest_silence_ms(call: Call, within_ms: int = 3_600_000) -> int:
+    """Of the agent, since the callee began to ask; it speaks 600 ms of that itself."""
+    silent = longest = 0
+    for at in range(0, min(len(call.played), within_ms * 16), 320):
+        silent = 0 if any(call.played[at : at + 320]) else silent + 20
+        longest = max(longest, silent)
+    return longest
+
+
 Scenario = Callable[[Call], Coroutine[Any, Any, None]]
 
 

@@ -17,7 +17,14 @@ from call_service.voice.fallback import (
 )
 from call_service.voice.options import SessionOptions
 from call_service.voice.ports import BrainOutput, Collected, EndCall, EngineError, Say, Turn
-from tests.unit.voice.conftest import Call, ScriptedConversation, ScriptedRecognizer, SlowSynthesizer
+from call_service.voice.synthesis import InOnePiece
+from tests.unit.voice.conftest import (
+    Call,
+    ScriptedConversation,
+    ScriptedRecognizer,
+    SlowSynthesizer,
+    longest_silence_ms,
+)
 
 LONGEST_SILENCE_MS = 2_500
 HANG = 3600.0
@@ -40,7 +47,7 @@ class BrokenRecognizer:
 
 
 @dataclass
-class BrokenSynthesizer:
+class BrokenSynthesizer(InOnePiece):
     """Fails with `fault`, takes that many seconds, or returns it as audio."""
 
     fault: Exception | float | bytes
@@ -96,15 +103,6 @@ class Switches:
     @property
     def stages(self) -> dict[str, str]:
         return {switch.stage: switch.why for switch in self.seen}
-
-
-def longest_silence_ms(call: Call, within_ms: int = 3_600_000) -> int:
-    """Of the agent, since the callee began to ask; it speaks 600 ms of that itself."""
-    silent = longest = 0
-    for at in range(0, min(len(call.played), within_ms * 16), 320):
-        silent = 0 if any(call.played[at : at + 320]) else silent + 20
-        longest = max(longest, silent)
-    return longest
 
 
 @pytest.fixture

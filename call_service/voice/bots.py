@@ -1,0 +1,88 @@
+"""A bot that its owner wrote and runs: it hears the callee all the time, and speaks and falls silent when it likes."""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Protocol
+
+from call_service.voice.ports import BrainOutput, Conversation, EngineError, Listen, Recognizer, Say, Turn
+
+PATIENCE = timedelta(seconds=5)
+
+
+class BotListener(Protocol):
+    """Hears what the bot sends. Called on the event loop; must not block."""
+
+    def on_sound(self, pcm: bytes) -> None:
+        """More to play, behind what came before; of any length."""
+
+    def on_clear(self) -> None:
+        """Drop what was not played yet."""
+
+    def on_mark(self, name: str) -> None:
+        """Tell the bot once everything before this was played or dropped."""
+
+    def on_end(self, error: EngineError | None) -> None:
+        """The last thing: it has hung up, or failed."""
+
+
+class Bot(Protocol):
+    """A bot at the end of a connection of one call."""
+
+    def begin(self, listener: BotListener) -> None:
+        """The call was answered. A connection that has failed before says so to the listener at once."""
+
+    def hear(self, frame: bytes) -> None:
+        """20 ms of the callee."""
+
+    def press(self, digit: str) -> None:
+        """The callee pressed a key."""
+
+    def played(self, mark: str) -> None:
+        """What came before the mark was played or dropped."""
+
+    def abandon(self) -> None:
+        """Close the connection; nothing more is heard of it."""
+
+
+@dataclass(frozen=True, slots=True)
+class BotAtWork:
+    """A call's bot. `recognizer` writes down what it says; when the callee is owed an answer for longer than `patience`
+    it has failed, where there is a limit.
+    """
+
+    name: str
+    bot: Bot
+    recognizer: Recognizer
+    patience: timedelta | None = PATIENCE
+
+
+class Successor:
+    """The `Conversation` of the pipeline, which goes on where a bot has failed."""
+
+    def __init__(self, pipeline: Conversation, unanswered: str, history: Sequence[Turn], repeat: str) -> None:
+        """Begins with the answer to what is `unanswered`, else with `repeat` unless that is empty."""
+        self._pipeline = pipeline
+        self._unanswered = unanswered
+        self._history = history
+        self._repeat = repeat
+
+    def opening(self) -> AsyncIterator[BrainOutput]:
+        """Once; then what the agent says to somebody who comes to the phone. Raises EngineError."""
+        unanswered, self._unanswered = self._unanswered, ""
+        repeat, self._repeat = self._repeat, ""
+        if unanswered:
+            return self._pipeline.reply(unanswered, self._history)
+        return _only(Say(repeat) if repeat else Listen())
+
+    def reply(self, heard: str, history: Sequence[Turn]) -> AsyncIterator[BrainOutput]:
+        """The answer to words. Raises EngineError."""
+        return self._pipeline.reply(heard, history)
+
+    def silence(self, count: int) -> AsyncIterator[BrainOutput]:
+        """What to say into the silence. Raises EngineError."""
+        return self._pipeline.silence(count)
+
+
+async def _only(output: BrainOutput) -> AsyncIterator[BrainOutput]:
+    yield output
