@@ -1,7 +1,8 @@
-"""Recognition by Moonshine tiny-en, of several calls at once on as many threads as there are cores, up to two."""
+"""Recognition by Moonshine tiny-en in one thread, which takes what waits together."""
 
-import os
-from collections.abc import Callable
+from collections import OrderedDict
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import timedelta
 
 from call_service.carriers.port import SAMPLE_RATE
@@ -11,9 +12,15 @@ from call_service.voice.engines.thread import EngineThread
 
 # What the model writes for a second of silence; for noise it writes signs and notes.
 GHOSTS = frozenset({"you", "you."})
-# A guess is made in the second half of the wait, 120 ms at least: behind more than so many it would come too late.
-MAX_AHEAD = 2  # of each thread
-THREADS = min(2, os.cpu_count() or 1)
+# More would keep the first of them waiting for the last.
+MAX_BATCH = 8
+
+
+@dataclass(slots=True, eq=False)
+class _Utterance:
+    pcm: bytes
+    is_wanted: bool = True
+    text: str | None = None
 
 
 class MoonshineRecognizer:
@@ -21,12 +28,13 @@ class MoonshineRecognizer:
 
     def __init__(self, *, max_waiting: int = 64, time_out: timedelta = timedelta(seconds=8)) -> None:
         self._model = MoonshineModel()
-        self._thread = EngineThread("stt", max_waiting=max_waiting, time_out=time_out, threads=THREADS)
+        self._thread = EngineThread("stt", max_waiting=max_waiting, time_out=time_out)
+        self._waiting = OrderedDict[_Utterance, None]()
 
     @property
     def is_busy(self) -> bool:
-        """Would a guess wait long for others?"""
-        return self._thread.waiting > MAX_AHEAD * THREADS
+        """Would a guess wait for more than one batch? It is made 120 ms or more before it is needed."""
+        return self._thread.waiting > MAX_BATCH
 
     async def recognize(self, pcm: bytes) -> str:
         """Text of one utterance cut by voice activity; empty when nothing was understood.
@@ -34,16 +42,27 @@ class MoonshineRecognizer:
         Raises:
             EngineError: stage `stt`.
         """
-        is_over = False
+        utterance = _Utterance(pcm)
+        self._waiting[utterance] = None
         try:
-            return await self._thread.run(lambda: self._recognize(pcm, lambda: not is_over))
+            return await self._thread.run(lambda: self._recognize(utterance))
         finally:
-            is_over = True  # a guess that was dropped stops at its next token
+            utterance.is_wanted = False  # a guess that was dropped stops at its next token
+            self._waiting.pop(utterance, None)
 
-    def _recognize(self, pcm: bytes, is_wanted: Callable[[], bool]) -> str:
-        text = self._model.text(to_float(pcm, SAMPLE_RATE, MODEL_HZ), is_wanted)
-        return text if text.lower() not in GHOSTS and any(map(str.isalnum, text)) else ""
+    def _recognize(self, utterance: _Utterance) -> str:
+        """Its text, from a batch that begins with it, or from one before that had it already."""
+        if utterance.text is None:
+            self._waiting.pop(utterance, None)
+            batch = [utterance]
+            with suppress(KeyError):  # nobody else waits
+                while len(batch) < MAX_BATCH:
+                    batch.append(self._waiting.popitem(last=False)[0])
+            sounds = [to_float(one.pcm, SAMPLE_RATE, MODEL_HZ) for one in batch]
+            for one, text in zip(batch, self._model.texts(sounds, lambda place: batch[place].is_wanted), strict=True):
+                one.text = text if text.lower() not in GHOSTS and any(map(str.isalnum, text)) else ""
+        return utterance.text or ""
 
     def close(self) -> None:
-        """Stop the threads; the model is freed with the object."""
+        """Stop the thread; the model is freed with the object."""
         self._thread.close()

@@ -12,18 +12,16 @@ T = TypeVar("T")
 
 
 class EngineThread:
-    """Runs the jobs of an engine in their order: one after the other, or in `threads` where it is thread-safe.
+    """Runs the jobs of an engine one after the other, in their order.
 
     A caller that gives up (cancelled, timed out) takes its queued job with it, so dropped guesses cost nothing.
     """
 
-    def __init__(
-        self, stage: Literal["stt", "tts"], *, max_waiting: int, time_out: timedelta, threads: int = 1
-    ) -> None:
+    def __init__(self, stage: Literal["stt", "tts"], *, max_waiting: int, time_out: timedelta) -> None:
         self._stage = stage
         self._max_waiting = max_waiting
         self._time_out = time_out
-        self._executor = ThreadPoolExecutor(max_workers=threads, thread_name_prefix=f"engine-{stage}")
+        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"engine-{stage}")
         self._waiting = 0
 
     @property

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from call_service.carriers.g711 import over_the_wire
 from call_service.carriers.port import FRAME_BYTES, FRAME_MS, SAMPLE_RATE
 from call_service.voice.engines.hibari import HibariSynthesizer
-from call_service.voice.engines.moonshine import MoonshineRecognizer
+from call_service.voice.engines.moonshine import MAX_BATCH, MoonshineRecognizer
 from call_service.voice.engines.moonshine_model import MODEL_HZ, MoonshineModel
 from call_service.voice.engines.pcm import Floats, to_float
 from call_service.voice.engines.silero import SileroActivity, SileroModel
@@ -37,29 +36,53 @@ async def samples(synthesizer: HibariSynthesizer, text: str) -> Floats:
     return to_float(over_the_wire(await synthesizer.synthesize(text, "heart")), SAMPLE_RATE, MODEL_HZ)
 
 
-async def test_recognition_of_several_calls_at_once_is_that_of_each(
+async def test_utterances_that_are_recognised_together_are_each_understood(
     synthesizer: HibariSynthesizer, model: MoonshineModel
 ) -> None:
     spoken = [await samples(synthesizer, text) for text in SENTENCES]
-    with ThreadPoolExecutor(2) as threads:
-        heard = await asyncio.to_thread(lambda: list(threads.map(model.text, spoken * 3)))
-    assert heard == list(SENTENCES) * 3
+    nothing = np.zeros(10, np.float32)
+    assert model.texts([spoken[0], nothing, spoken[1], spoken[0]]) == [*SENTENCES[:1], "", *SENTENCES[1:], SENTENCES[0]]
 
 
 async def test_recognition_stops_once_nobody_wants_it(synthesizer: HibariSynthesizer, model: MoonshineModel) -> None:
-    asked = 0
+    spoken = [await samples(synthesizer, text) for text in SENTENCES]
+    asked = [0, 0]
 
-    def is_wanted() -> bool:
-        nonlocal asked
-        asked += 1
-        return asked < 3
+    def is_wanted(place: int) -> bool:
+        asked[place] += 1
+        return place == 1 or asked[0] < 4
 
-    assert not model.text(await samples(synthesizer, SENTENCES[0]), is_wanted)
-    assert asked == 3
+    assert model.texts(spoken, is_wanted) == ["", SENTENCES[1]]
+    assert asked[0] < asked[1]
+
+
+async def test_what_waits_is_recognised_together_and_what_was_dropped_is_not(
+    synthesizer: HibariSynthesizer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pcms = [over_the_wire(await synthesizer.synthesize(text, "heart")) for text in SENTENCES]
+    batches, recognise = list[int](), MoonshineModel.texts
+    monkeypatch.setattr(
+        MoonshineModel,
+        "texts",
+        lambda self, sounds, *wanted: batches.append(len(sounds)) or recognise(self, sounds, *wanted),
+    )
+    recognizer = MoonshineRecognizer()
+    try:
+        asked = [asyncio.create_task(recognizer.recognize(pcm)) for pcm in (pcms[0], *pcms, *pcms * 4)]
+        await asyncio.sleep(0)
+        assert recognizer.is_busy
+        asked[1].cancel()
+        heard = await asyncio.gather(*asked, return_exceptions=True)
+        assert heard[:1] + heard[2:] == [SENTENCES[0], SENTENCES[1], *SENTENCES * 4]
+        assert max(batches) == MAX_BATCH
+        assert len(batches) <= 3
+        assert not recognizer.is_busy
+    finally:
+        recognizer.close()
 
 
 def test_what_is_too_short_for_a_word_is_nothing(model: MoonshineModel) -> None:
-    assert [model.text(np.ones(size, np.float32)) for size in (0, 1, MODEL_HZ // 10 - 1)] == ["", "", ""]
+    assert model.texts([np.ones(size, np.float32) for size in (0, 1, MODEL_HZ // 10 - 1)]) == ["", "", ""]
 
 
 async def test_silence_and_noise_are_no_words() -> None:

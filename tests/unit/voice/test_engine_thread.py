@@ -55,13 +55,3 @@ async def test_a_hanging_engine_times_out() -> None:
     finally:
         release.set()
         engine.close()
-
-
-async def test_a_thread_safe_engine_works_for_several_calls_at_once() -> None:
-    engine = EngineThread("stt", max_waiting=3, time_out=timedelta(seconds=5), threads=2)
-    together = threading.Barrier(2, timeout=5)
-    try:
-        assert sorted(await asyncio.gather(engine.run(together.wait), engine.run(together.wait))) == [0, 1]
-        assert engine.waiting == 0
-    finally:
-        engine.close()
