@@ -37,6 +37,7 @@ from call_service.owner import owner_name
 from call_service.projects import HttpProjectDirectory
 from call_service.recordings import RecordingStore
 from call_service.scenarios import repository as agent_tests
+from call_service.scenarios.checking import Checker
 from call_service.scenarios.domain import KEPT_FOR
 from call_service.scenarios.events import TYPES as TEST_EVENTS
 from call_service.scenarios.routes import AGENT_TESTS
@@ -104,7 +105,7 @@ def build_app(settings: CallApiSettings, bus: EventBus | None = None) -> web.App
             )
             box = SecretBox(keys, PURPOSE)
             app[TRUNKS] = Trunks(db, box, Cursors(secret, "trunks"), settings.trunk_allow_private)
-            app[AGENT_TESTS] = AgentTests(db, projects, Cursors(secret, "agent-tests"))
+            app[AGENT_TESTS] = AgentTests(db, projects, Cursors(secret, "agent-tests"), Checker())
             async with running(prune_forever(db, agent_tests.PRUNE, KEPT_FOR), "pruning agent tests"):
                 yield
         await sessions.close()

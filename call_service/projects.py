@@ -18,6 +18,7 @@ from call_service.calls.errors import (
 )
 from shared import tokens
 from shared.errors import ApiError, UnavailableError
+from shared.ids import is_id
 from shared.tokens import InternalTokens, Principal
 
 TIMEOUT = aiohttp.ClientTimeout(total=5, connect=1)
@@ -91,6 +92,8 @@ class HttpProjectDirectory:
         return PreparedCall(found["project"]["id"], found["agent"], found["from_number"])
 
     async def require(self, tenant: str, project_id: str) -> None:
+        if not is_id(project_id):  # which also keeps it from leading elsewhere than into this path
+            raise ProjectNotFoundError
         await self._ask("GET", f"/internal/projects/{project_id}", tenant)
 
     async def provider_keys(self, tenant: str, project_id: str) -> dict[str, Any]:

@@ -20,6 +20,11 @@ _CACHED_KEYS = 50_000
 Ask = Callable[[str], Awaitable[tuple[int, Any]]]
 
 
+def sha256_of(key: str) -> str:
+    """What a key is known by, hexadecimal."""
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
 class InvalidApiKeyError(UnauthorizedError):
     """The API key is unknown, expired or revoked."""
 
@@ -58,7 +63,7 @@ class ApiKeys:
         """
         if not _FORM.fullmatch(key):
             raise InvalidApiKeyError
-        digest = hashlib.sha256(key.encode()).hexdigest()
+        digest = sha256_of(key)
         owner = self._owners.get(digest)
         if owner is None:
             asks = partial(self._ask_and_keep, key, digest)

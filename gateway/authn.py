@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cachetools import TTLCache
 
 from gateway.access_tokens import AccessTokens, InvalidAccessTokenError
-from gateway.api_keys import ApiKeys
+from gateway.api_keys import ApiKeys, sha256_of
 from shared.errors import UnauthorizedError
 from shared.tokens import InternalTokens, Principal
 
@@ -18,10 +18,11 @@ _CACHED_SIGNATURES = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a request speaks for, and the id of the API key if it came with one."""
+    """Whom a request speaks for, and the id and the hash (hexadecimal) of the API key if it came with one."""
 
     principal: Principal
     key_id: str | None = None
+    key_sha256: str | None = None
 
 
 class Authenticator:
@@ -48,7 +49,7 @@ class Authenticator:
         if key is None:
             raise UnauthorizedError
         owner = await self._api_keys.verify(key)
-        return Caller(Principal(owner.user_id, "api_key", None, tuple(owner.scopes)), owner.key_id)
+        return Caller(Principal(owner.user_id, "api_key", None, tuple(owner.scopes)), owner.key_id, sha256_of(key))
 
 
 class Signatures:

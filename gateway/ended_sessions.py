@@ -9,6 +9,7 @@ import structlog
 from pydantic import BaseModel, ValidationError
 
 from gateway.access_tokens import REVOKED_SECONDS, AccessTokens
+from gateway.streams import OpenStreams
 from shared.clock import rfc3339
 from shared.errors import ApiError, BadGatewayError, UnavailableError
 
@@ -30,9 +31,12 @@ class EndedSessions:
     `ask(since)` gives the status and body of auth_service's answer.
     """
 
-    def __init__(self, ask: Ask, access_tokens: AccessTokens, now: Callable[[], datetime]) -> None:
+    def __init__(
+        self, ask: Ask, access_tokens: AccessTokens, streams: OpenStreams, now: Callable[[], datetime]
+    ) -> None:
         self._ask = ask
         self._access_tokens = access_tokens
+        self._streams = streams
         self._now = now
         self._since: datetime | None = None
 
@@ -50,6 +54,7 @@ class EndedSessions:
             return False
         for session_id in ended.session_ids:
             self._access_tokens.revoke_session(session_id)
+            self._streams.end_of(session_id)
         self._since = asked_at - OVERLAP
         return True
 

@@ -12,13 +12,17 @@ CLIENT_GONE = 499  # as nginx logs it
 
 @dataclass(slots=True)
 class Exchange:
-    """One request and its answer. `pattern` is the route's, such as `/call/{id}`; `target` is what the service sees."""
+    """One request and its answer. `pattern` is the route's, such as `/call/{id}`; `target` is what the service sees.
+
+    `credential` is the id of the session, or the hexadecimal SHA-256 of the API key, that the request came with.
+    """
 
     client_ip: str = ""
     target: str = ""
     pattern: str | None = None
     upstream: str | None = None
     principal: Principal | None = None
+    credential: str | None = None
     status: int = CLIENT_GONE
     standings: list[Standing] = field(default_factory=list)
 

@@ -116,18 +116,22 @@ class Forward:
         return response
 
     async def _stream_events(self, answer: aiohttp.ClientResponse, response: web.StreamResponse) -> None:
+        is_ended = False
+
         async def end() -> None:
+            nonlocal is_ended
+            is_ended = True
             answer.close()
 
         self._wait_at_most(None)
         try:
-            with self._streams.opened(end):
+            with self._streams.opened(end, self._request[EXCHANGE].credential):
                 async for chunk in answer.content.iter_any():
                     self._wait_at_most(self._idle_seconds)
                     await response.write(chunk)
                     self._wait_at_most(None)
         except aiohttp.ClientError:
-            if not self._streams.is_draining:
+            if not (is_ended or self._streams.is_draining):
                 raise
 
     def _abort(self, error: Exception) -> NoReturn:

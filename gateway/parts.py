@@ -76,12 +76,14 @@ def _new_api_keys(settings: GatewaySettings, auth: Upstream, signatures: Signatu
     return ApiKeys(ask, settings.api_key_cache_seconds, settings.api_key_refusal_seconds, SystemClock().now)
 
 
-def _new_ended_sessions(auth: Upstream, signatures: Signatures, access_tokens: AccessTokens) -> EndedSessions:
+def _new_ended_sessions(
+    auth: Upstream, signatures: Signatures, access_tokens: AccessTokens, streams: OpenStreams
+) -> EndedSessions:
     async def ask(since: str) -> tuple[int, Any]:
         path = f"/internal/sessions/revoked?since={since}"
         return await auth.call("GET", path, signatures.of(_OURSELVES))
 
-    return EndedSessions(ask, access_tokens, SystemClock().now)
+    return EndedSessions(ask, access_tokens, streams, SystemClock().now)
 
 
 def _new_stream_tokens(call: Upstream, signatures: Signatures, access_tokens: AccessTokens) -> StreamTokens:
@@ -106,12 +108,12 @@ async def compose(
     )
     access_tokens = AccessTokens(keys, settings.token_issuer, settings.token_audience, now)
     api_keys = _new_api_keys(settings, auth, signatures)
-    ended_sessions = _new_ended_sessions(auth, signatures, access_tokens)
+    streams = OpenStreams()
+    ended_sessions = _new_ended_sessions(auth, signatures, access_tokens, streams)
     openapi = OpenApi({name: _getter(upstreams[name], "/openapi.json", signatures) for name in SERVICES})
     asyncapi = Documents(
         {name: _getter(upstreams[name], "/asyncapi.json", signatures) for name in SERVICES}, merge_asyncapi
     )
-    streams = OpenStreams()
     app[PROXY] = Proxy(
         settings=settings,
         routes=RouteTable(ROUTES),
@@ -139,6 +141,6 @@ async def compose(
     for documents in (openapi, asyncapi):
         await stack.enter_async_context(repeating(documents.refresh, DOCUMENTS_SECONDS))
     if bus is not None or settings.amqp_url is not None:
-        revocations = Revocations(access_tokens, api_keys, bus, str(settings.amqp_url))
+        revocations = Revocations(access_tokens, api_keys, streams, bus, str(settings.amqp_url))
         stack.push_async_callback(revocations.close)
         await stack.enter_async_context(repeating(revocations.subscribe, SUBSCRIBE_SECONDS))

@@ -1,9 +1,10 @@
-"""Hears from auth_service which credentials are over, so that they are refused within a second."""
+"""Hears from auth_service which credentials are over, so that they are refused, and their streams end, in a second."""
 
 import structlog
 
 from gateway.access_tokens import AccessTokens
 from gateway.api_keys import ApiKeys
+from gateway.streams import OpenStreams
 from shared.amqp import AmqpBus
 from shared.bus import BrokerUnavailableError, EventBus
 from shared.events import Event
@@ -23,9 +24,17 @@ class Revocations:
     The broker may be away when the gateway starts: that delays revocations, and is no reason to serve nothing.
     """
 
-    def __init__(self, access_tokens: AccessTokens, api_keys: ApiKeys, bus: EventBus | None, amqp_url: str) -> None:
+    def __init__(
+        self,
+        access_tokens: AccessTokens,
+        api_keys: ApiKeys,
+        streams: OpenStreams,
+        bus: EventBus | None,
+        amqp_url: str,
+    ) -> None:
         self._access_tokens = access_tokens
         self._api_keys = api_keys
+        self._streams = streams
         self._bus = bus
         self._amqp_url = amqp_url
         self._own_bus: AmqpBus | None = None
@@ -52,9 +61,12 @@ class Revocations:
 
     async def _on_event(self, event: Event) -> None:
         if event.type == SESSION_REVOKED:
-            self._access_tokens.revoke_session(str(event.data["session_id"]))
+            credential = str(event.data["session_id"])
+            self._access_tokens.revoke_session(credential)
         else:
-            self._api_keys.revoke(str(event.data["key_sha256"]))
+            credential = str(event.data["key_sha256"])
+            self._api_keys.revoke(credential)
+        self._streams.end_of(credential)
 
     async def close(self) -> None:
         """Close what was opened here."""

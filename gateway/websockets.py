@@ -65,7 +65,7 @@ async def bridge(
 
     try:
         await near.prepare(request)
-        with streams.opened(end), suppress(ConnectionError):
+        with streams.opened(end, request[EXCHANGE].credential), suppress(ConnectionError):
             await asyncio.gather(_pump(near, far), _pump(far, near))
     finally:
         # A client that has said goodbye hangs up at once, which cancels the pumps before they can pass its code on.

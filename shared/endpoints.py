@@ -4,7 +4,8 @@ A handler gets a `Context` with the verified principal and the validated body, a
 `StreamResponse` of its own). Parsing, status codes and rendering happen here, once.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Literal, TypeVar, overload
 
@@ -38,6 +39,9 @@ InvalidFactory = Callable[[Sequence[FieldError]], ApiError]
 
 INTERNAL_TOKENS = web.AppKey("internal_tokens", InternalTokens)
 MAX_BODY_BYTES = 1024 * 1024
+MAX_DEPTH = 64
+MAX_ERRORS = 100
+_NUL = re.compile(rb"(?<!\\)(?:\\\\)*\\u0000")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,15 +162,17 @@ def summarize(errors: Sequence[FieldError]) -> str:
 
 
 def field_errors(error: ValidationError) -> list[FieldError]:
-    """What pydantic found, in our words."""
-    return [
-        FieldError(
-            ".".join(str(part) for part in item["loc"]) or "body",
-            "missing" if item["type"] == "missing" else item["type"],
-            "This field is required." if item["type"] == "missing" else item["msg"].removeprefix("Value error, "),
-        )
-        for item in error.errors(include_url=False, include_input=False, include_context=False)
-    ]
+    """What pydantic found, in our words; one error for all where nobody would read them."""
+    if error.error_count() > MAX_ERRORS:
+        return [FieldError("body", "too_many_errors", f"{error.error_count()} fields are wrong.")]
+    return [field_error(item) for item in error.errors(include_url=False, include_input=False, include_context=False)]
+
+
+def field_error(item: Mapping[str, Any]) -> FieldError:
+    """One of the things that pydantic found, in our words."""
+    is_missing = item["type"] == "missing"
+    message = "This field is required." if is_missing else item["msg"].removeprefix("Value error, ")
+    return FieldError(".".join(str(part) for part in item["loc"]) or "body", item["type"], message)
 
 
 def validate(model: type[ModelT], values: Any, invalid: InvalidFactory = invalid_request) -> ModelT:
@@ -183,7 +189,7 @@ async def read_json(request: web.Request, max_bytes: int) -> Any:
     Raises:
         UnsupportedMediaTypeError: another content type.
         BodyTooLargeError: more than `max_bytes`.
-        MalformedJsonError: not JSON, not an object, or with a NUL character, which Postgres can't store.
+        MalformedJsonError: not JSON, not an object, too deep, or with a NUL character, which Postgres can't store.
     """
     if (request.content_length or 0) > max_bytes:
         raise BodyTooLargeError(f"The body is larger than {max_bytes} bytes.")
@@ -207,17 +213,22 @@ def parse_object(raw: bytes) -> dict[str, Any]:
         raise MalformedJsonError(f"The body is not valid JSON: {error.msg} (line {error.lineno}).") from error
     if not isinstance(values, dict):
         raise MalformedJsonError("The body must be a JSON object.")
-    if b"\\u0000" in raw and "\x00" in str(_texts(values)):
+    if _NUL.search(raw):
         raise MalformedJsonError("The body contains the character U+0000, which is not allowed.")
+    if _is_deeper_than(MAX_DEPTH, values):
+        raise MalformedJsonError(f"The body is nested deeper than {MAX_DEPTH} levels.")
     return values
 
 
-def _texts(value: Any) -> str:
-    if isinstance(value, dict):
-        return "".join(_texts(item) for pair in value.items() for item in pair)
-    if isinstance(value, list):
-        return "".join(_texts(item) for item in value)
-    return value if isinstance(value, str) else ""
+def _is_deeper_than(levels: int, values: dict[str, Any] | list[Any]) -> bool:
+    """Without recursion, which is what it protects from."""
+    level = [values]
+    for _ in range(levels):
+        members = (member for one in level for member in (one.values() if isinstance(one, dict) else one))
+        level = [member for member in members if isinstance(member, dict | list)]
+        if not level:
+            return False
+    return True
 
 
 def authorize(request: web.Request, auth: Auth, scope: Scope | None = None) -> Principal | None:
@@ -271,8 +282,7 @@ def _serve(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamRe
         if not endpoint.idempotent:
             return await work()
         tenant = principal.tenant if principal else None
-        own_form = request.content_type.startswith("multipart/") and not endpoint.is_form
-        return await request.app[IDEMPOTENCY].once(request, tenant, None if own_form else _canonical(values), work)
+        return await request.app[IDEMPOTENCY].once(request, tenant, _canonical(values), work)
 
     return serve
 

@@ -23,8 +23,6 @@ HEADER = "Idempotency-Key"
 REPLAYED = "Idempotent-Replayed"
 KEY_PATTERN = "[ -~]{16,128}"
 MAX_ANSWER_BYTES = 4 << 20
-# What a handler that reads its own body has read, in few characters (a digest); set before its first transaction.
-CONTENT = web.RequestKey("idempotent_content", str)
 
 # One DO block, because a migration's driver takes one statement at a time.
 IDEMPOTENCY_TABLE = """
@@ -92,7 +90,7 @@ class _Asked:
 
     def fingerprint(self, box: SecretBox) -> bytes:
         """Keyed, because a body may hold a password."""
-        return box.hash(self.request.method, self.request.path_qs, self.request.get(CONTENT, self.content))
+        return box.hash(self.request.method, self.request.path_qs, self.content)
 
 
 class _SettledError(Exception):
@@ -110,14 +108,12 @@ class Idempotency:
         self._db = db
         self._box = box
 
-    async def once(
-        self, request: web.Request, tenant: str | None, content: str | None, work: Work
-    ) -> web.StreamResponse:
+    async def once(self, request: web.Request, tenant: str | None, content: str, work: Work) -> web.StreamResponse:
         """The answer of `work`, or the one that was given to the same key before.
 
         Without a key it is just `work`. A key belongs to the tenant; on public endpoints to the caller's network, so
-        that strangers can't take one another's keys. `content` is the body in a canonical form; None when the handler
-        reads it itself and sets `CONTENT`. Kept are answers below 500 that no later try could change (so no 429).
+        that strangers can't take one another's keys. `content` is the body in a canonical form. Kept are answers below
+        500 that no later try could change (so no 429).
 
         Raises:
             InvalidIdempotencyKeyError, IdempotencyKeyReusedError, IdempotencyInProgressError
@@ -127,9 +123,9 @@ class Idempotency:
             return await work()
         if not re.fullmatch(KEY_PATTERN, key):
             raise InvalidIdempotencyKeyError
-        asked = _Asked(request, tenant or self._stranger(request), key, content or "")
+        asked = _Asked(request, tenant or self._stranger(request), key, content)
         try:
-            if content is not None and (row := await self._db.fetchrow(_FIND, asked.owner, key)):
+            if row := await self._db.fetchrow(_FIND, asked.owner, key):
                 return self._replay(asked, row)
             return await self._first(asked, work)
         except _SettledError as settled:

@@ -134,6 +134,11 @@ async def events_after(db: Database, subject: str, sequence: int, limit: int) ->
     return [_event(row) for row in await db.fetch(_AFTER, subject, sequence, limit)]
 
 
+async def last_sequence(db: Database, subject: str) -> int:
+    """The sequence of the last event of one subject, 0 when there was none. It does not know tenants either."""
+    return int(await db.fetchval("SELECT last FROM event_sequences WHERE subject = $1", subject) or 0)
+
+
 def _event(row: Record) -> Event:
     return Event.model_validate({**row, "id": str(row["id"])})
 

@@ -16,7 +16,7 @@ class Provider:
     """One vendor. `models` has the default model of each stage it offers; None: the agent has to name one.
 
     Without a `base_url` the customer gives it together with the key, which may then be empty. `check` is a request
-    that costs nothing and that every valid key may make.
+    that costs nothing and that every valid key may make; where all is one WebSocket (`is_websocket`), it is opened.
     """
 
     models: Mapping[Stage, str | None]
@@ -24,6 +24,7 @@ class Provider:
     base_url: str | None = None
     key_header: str = "Authorization"
     key_prefix: str = "Bearer "
+    is_websocket: bool = False
     headers: Mapping[str, str] = field(default_factory=dict)
 
     def headers_with(self, key: str) -> dict[str, str]:
@@ -82,6 +83,7 @@ PROVIDERS: Mapping[str, Provider] = {
         check="models",
     ),
     "openai_compatible": Provider(models={"llm": None}, check="models"),
+    "pipecat": Provider(models={"s2s": ""}, check="", is_websocket=True),  # a bot is no model that could be chosen
     "whisper_compatible": Provider(models={"stt": None}, check="models"),
 }
 
@@ -101,7 +103,8 @@ def at(base_url: str, path: str) -> URL:
     Neither may hold what the other side would take for another path; ids in `path` have to be checked before.
     """
     base, below = URL(base_url), URL(path)
-    return (base / below.path).with_query([*base.query.items(), *below.query.items()])
+    place = base / below.path if below.path else base
+    return place.with_query([*base.query.items(), *below.query.items()])
 
 
 def _known(urls: dict[str, HttpUrl]) -> dict[str, HttpUrl]:

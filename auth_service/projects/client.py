@@ -8,6 +8,7 @@ from pydantic import ValidationError
 from auth_service.projects.schemas import ProjectData
 from shared import tokens
 from shared.errors import BadGatewayError, UnavailableError
+from shared.ids import is_id
 from shared.request_ids import REQUEST_ID
 from shared.tokens import InternalTokens, Principal
 
@@ -29,6 +30,8 @@ class ProjectClient:
             UnavailableError: project_service can't be reached.
             BadGatewayError: it gave no usable answer.
         """
+        if not is_id(project_id):  # which also keeps it from leading elsewhere than into this path
+            return None
         headers = {tokens.HEADER: self._tokens.sign(Principal(user_id, "service")), REQUEST_ID: request_id}
         url = f"{self._url}/internal/projects/{project_id}"
         try:

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_vali
 QuestionType = Literal["Boolean", "Text", "Number", "Selector"]
 Sentiment = Literal["positive", "neutral", "negative"]
 AnswerValue = str | int | float | None
+# Of a number. With more, readers of JSON that compute in doubles lose some (RFC 7493, 2.2); 20 can't be stored at all.
+MAX_DIGITS = 15
 _Option = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from call_service.analysis.models import Answer, AnswerValue, CallFacts, Question
+from call_service.analysis.models import MAX_DIGITS, Answer, AnswerValue, CallFacts, Question
 from call_service.spoken.answers import yes_or_no
 from call_service.spoken.numbers import quantities
 from call_service.spoken.words import plain, words
@@ -82,7 +82,7 @@ def _as_type(question: Question, text: str) -> AnswerValue:
 
 def _number(text: str) -> int | float | None:
     found = quantities(text)
-    if len(found) != 1:
+    if len(found) != 1 or abs(found[0]) >= 10**MAX_DIGITS:
         return None
     return int(found[0]) if found[0].is_integer() else found[0]
 

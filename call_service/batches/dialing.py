@@ -24,7 +24,7 @@ from call_service.calls import repository as calls
 from call_service.calls.claiming import Claimed, claim_each
 from call_service.calls.service import fill_agent
 from call_service.capacity import repository as capacity
-from call_service.capacity.domain import Limits, shares, starts
+from call_service.capacity.domain import ASKING, Limits, shares, starts
 from shared.clock import rfc3339
 from shared.db import Database, Tx
 from shared.ids import new_id
@@ -74,7 +74,8 @@ class BatchDialer:
     async def _begin_some(self, tx: Tx, batch: Batch, trunk_id: str | None, limit: int) -> list[Claimed]:
         room = await capacity.lock(tx, batch.tenant, trunk_id, self.limits)
         paces = [*room.paces.values(), *rules.paces(batch)]
-        moments = starts(room.now, min(limit, room.places), paces, batch.next_dial_at)
+        lead = ASKING if batch.pre_dial_url else timedelta(0)
+        moments = starts(room.now, min(limit, room.places), paces, batch.next_dial_at, lead=lead)
         if not moments:
             return []
         due = await queries.due_contacts(tx, batch, room.now, len(moments) + SPARE)

@@ -28,12 +28,13 @@ WITH open AS MATERIALIZED (
                 SELECT 1 FROM batch_contacts c
                 WHERE c.batch_id = b.id AND c.lane = l.lane AND c.state = 'pending' AND c.due_at <= now()))
 ), live AS MATERIALIZED (
-    SELECT tenant, trunk_id, count(*) AS calls FROM calls
+    SELECT tenant, trunk_id, count(*) AS calls, count(*) FILTER (WHERE has_second_leg) AS second_legs FROM calls
     WHERE tenant IN (SELECT tenant FROM open) AND owner IS NOT NULL AND ended_at IS NULL GROUP BY tenant, trunk_id
 ), known AS (
     SELECT open.*,
         (SELECT coalesce(sum(calls), 0) FROM live WHERE tenant = open.tenant) AS of_tenant,
-        (SELECT coalesce(sum(calls), 0) FROM live WHERE tenant = open.tenant AND trunk_id = open.trunk_id) AS of_trunk
+        (SELECT coalesce(sum(calls + second_legs), 0) FROM live
+            WHERE tenant = open.tenant AND trunk_id = open.trunk_id) AS of_trunk
     FROM open
 )
 SELECT id, tenant FROM known WHERE of_tenant < $2 AND (max_concurrent IS NULL OR of_trunk < max_concurrent)

@@ -14,6 +14,7 @@ from call_service.batches.domain import Batch, BatchStatus, Contact, Decision, R
 from call_service.batches.windows import Interval
 from shared.db import Database, Record, Tx
 from shared.ids import is_id
+from shared.stored import as_stored
 
 COPY_TIMEOUT_SECONDS = 600
 
@@ -28,8 +29,8 @@ def batch_of(row: Record) -> Batch:
     window = row["calling_window"]
     typed = {
         "status": BatchStatus(row["status"]),
-        "calling_window": Window.model_validate(window) if window else None,
-        "retry": Retry.model_validate(row["retry"]),
+        "calling_window": as_stored(Window, window) if window else None,
+        "retry": as_stored(Retry, row["retry"]),
     }
     return Batch(**{**values, **{name: str(row[name]) for name in _IDS}, **typed})
 

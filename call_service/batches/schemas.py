@@ -14,6 +14,7 @@ from pydantic import (
     ConfigDict,
     Field,
     SecretStr,
+    SkipValidation,
     ValidationInfo,
     field_validator,
     model_validator,
@@ -218,10 +219,10 @@ class BatchObject(BaseModel):
     active: int
     spent: float
     schedule_at: str = Field(serialization_alias="scheduleAt")
-    window: Window | None
+    window: SkipValidation[Window | None]
     max_concurrency: int | None = Field(serialization_alias="maxConcurrency")
     calls_per_second: float | None = Field(serialization_alias="callsPerSecond")
-    retry: Retry
+    retry: SkipValidation[Retry]
     attempts_per_day: int | None = Field(serialization_alias="attemptsPerDay")
     budget: float | None
     pre_dial_url: str | None = Field(serialization_alias="preDialUrl")

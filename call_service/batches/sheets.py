@@ -105,8 +105,14 @@ def _csv_rows(file: BinaryIO) -> Iterator[_Raw]:
                 if reader.line_num - begun > 1:
                     message = f"A quote opened in line {begun + 1} is not closed."
                     raise FileRefusedError("unclosed_quote", message) from error
-                row = _Raw(number, (), "The quotes of this row are misplaced.")
+                row = _Raw(number, (), _problem(error))
             yield row
+
+
+def _problem(error: csv.Error) -> str:
+    if "field larger" in str(error):
+        return f"A cell has more than {csv.field_size_limit()} characters."
+    return "The quotes of this row are misplaced."
 
 
 def _lines(text: io.TextIOWrapper) -> Iterator[str]:

@@ -14,7 +14,8 @@ _OPEN_QUEUES = """
 SELECT heads.tenant, heads.trunk FROM call_queues AS heads
 LEFT JOIN trunks ON trunks.id = heads.trunk
 CROSS JOIN LATERAL (
-    SELECT count(*) AS of_tenant, count(*) FILTER (WHERE trunk_id = heads.trunk) AS of_trunk
+    SELECT count(*) AS of_tenant, count(*) FILTER (WHERE trunk_id = heads.trunk)
+        + count(*) FILTER (WHERE trunk_id = heads.trunk AND has_second_leg) AS of_trunk
     FROM calls WHERE tenant = heads.tenant AND owner IS NOT NULL AND ended_at IS NULL
 ) AS live
 WHERE live.of_tenant < $2 AND (trunks.id IS NULL OR live.of_trunk < trunks.max_concurrent)

@@ -2,6 +2,7 @@
 
 from typing import Any, Literal
 
+import orjson
 from pydantic import BaseModel, ConfigDict, Field
 
 from call_service.calls import repository
@@ -18,6 +19,8 @@ TRANSCRIPT_READY = "call.transcript.ready"
 RECORDING_READY = "call.recording.ready"
 ANALYZED = "call.analyzed"
 COMPLETED = "call.completed"
+# What may be left out of an event, in this order, and what stands in its place.
+_LARGE: dict[str, Any] = {"transcript": [], "dynamicVariables": {}, "data": {}, "analysis": None}
 
 _OF_STATUS = {
     Status.QUEUED: "call.queued",
@@ -159,9 +162,22 @@ TYPES = (
 )
 
 
+def fitting(body: dict[str, Any]) -> dict[str, Any]:
+    """The call object, without its transcript and then without more when it is too large for an event.
+
+    A call that can't be reported could never end.
+    """
+    for name, nothing in _LARGE.items():
+        if len(orjson.dumps(body)) <= outbox.MAX_DATA_BYTES:
+            break
+        body = {**body, name: nothing}
+    return body
+
+
 async def publish(tx: Tx, call: Call, public_url: str, *types: str) -> None:
     """Write events about a call to the outbox; without `types`, the one of its status."""
-    body = CallObject.of(call, await repository.turns(tx, call.id), public_url).model_dump(mode="json", by_alias=True)
+    whole = CallObject.of(call, await repository.turns(tx, call.id), public_url).model_dump(mode="json", by_alias=True)
+    body = fitting(whole)
     for type_ in types or (_OF_STATUS[call.status],):
         await _add(tx, call, type_, body)
 

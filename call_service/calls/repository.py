@@ -245,6 +245,14 @@ async def lock_held(tx: Tx, call_id: str, fence: int) -> Call | None:
     return call_of(row) if row else None
 
 
+async def set_second_leg(tx: Tx, call_id: str, fence: int, *, is_held: bool) -> Call | None:
+    """Whether the call has a second leg, which takes a place of its trunk too. None: the fence was lost."""
+    row = await tx.fetchrow(
+        "UPDATE calls SET has_second_leg = $3 WHERE id = $1 AND fence = $2 RETURNING *", call_id, fence, is_held
+    )
+    return call_of(row) if row else None
+
+
 async def answered_by(tx: Tx, call_id: str, fence: int, who: AnsweredBy) -> Call | None:
     """Write who or what answered. None: the fence was lost."""
     row = await tx.fetchrow(
@@ -343,6 +351,11 @@ async def take_over(tx: Tx, call_id: str, owner: str, lease: timedelta) -> int:
             lease,
         )
     )
+
+
+async def postpone(tx: Tx, call_id: str, delay: timedelta) -> None:
+    """Let nobody take over this call for a while."""
+    await tx.execute("UPDATE calls SET lease_until = now() + $2 WHERE id = $1", call_id, delay)
 
 
 async def requeue(tx: Tx, call_id: str) -> None:

@@ -21,7 +21,7 @@ from call_service.calls.schemas import (
     TurnObject,
 )
 from call_service.calls.service import Calls
-from call_service.events.errors import TooManyStreamsError
+from call_service.events.errors import EventsExpiredError, TooManyStreamsError
 from call_service.events.routes import EVENTS, STREAMS
 from call_service.events.schemas import CallEventsQuery
 from call_service.projects import ProjectServiceUnavailableError
@@ -194,14 +194,17 @@ async def get_recording(ctx: Context[None]) -> web.FileResponse:
     by_stream_token=True,
     query=CallEventsQuery,
     content_type="text/event-stream",
-    errors=[errors.CallNotFoundError, TooManyStreamsError],
+    errors=[errors.CallNotFoundError, EventsExpiredError, TooManyStreamsError],
     invalid=unprocessable,
 )
 async def get_call_events(ctx: Context[None]) -> web.StreamResponse:
-    """Follow a call live as Server-Sent Events; `Last-Event-ID` resumes."""
+    """Follow a call live as Server-Sent Events; `Last-Event-ID` resumes, 204 says that nothing more will come."""
     query = ctx.query(CallEventsQuery, unprocessable)
     call = await ctx.request.app[CALLS].get(ctx.tenant, ctx.path("call_id"))
     given = ctx.request.headers.get("Last-Event-ID", "")
     after = int(given if given.isascii() and given.isdigit() and len(given) < 16 else query.cursor)
-    source = ctx.request.app[EVENTS].of_call(ctx.tenant, call.id)
+    events = ctx.request.app[EVENTS]
+    if call.completed_at and await events.is_over(call.id, after):
+        return web.Response(status=204)
+    source = events.of_call(ctx.tenant, call.id)
     return await ctx.request.app[STREAMS].sse(ctx.request, source, after)

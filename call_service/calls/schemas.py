@@ -5,7 +5,9 @@ from email.utils import format_datetime
 from typing import Annotated, Any, Literal, Self
 from uuid import UUID
 
-from pydantic import AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+import orjson
+from pydantic import AfterValidator, AliasChoices, BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from call_service.analysis import Question
 from call_service.calls.costs import CostLine
@@ -28,7 +30,19 @@ def _as_text(value: Any) -> Any:
 
 
 Variable = Annotated[str, BeforeValidator(_as_text), StringConstraints(max_length=2000)]
-Variables = Annotated[dict[Annotated[str, StringConstraints(max_length=100)], Variable], Field(max_length=100)]
+# Of all names and values together: every event of a call repeats them.
+MAX_VARIABLES_BYTES = 64 * 1024
+
+
+def _together(variables: dict[str, str]) -> dict[str, str]:
+    if len(orjson.dumps(variables)) > MAX_VARIABLES_BYTES:
+        raise PydanticCustomError("too_large", "All variables together may have 64 KiB as JSON")
+    return variables
+
+
+Variables = Annotated[
+    dict[Annotated[str, StringConstraints(max_length=100)], Variable], Field(max_length=100), AfterValidator(_together)
+]
 Sid = Annotated[Required, Field(validation_alias=AliasChoices("sid", "callSid", "call_id"))]
 
 

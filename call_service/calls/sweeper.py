@@ -26,11 +26,13 @@ from call_service.calls.domain import (
     Status,
 )
 from call_service.calls.wrap_up import WrapUp, end_queued
-from shared.db import DatabaseUnavailableError, Tx
+from shared.db import CONNECTION_ERRORS, DatabaseUnavailableError, Tx
 
 log = structlog.get_logger(__name__)
 
 BATCH = 50
+# The lease of a call that has ended: its analysis may ask several language models, one after the other.
+COMPLETING = timedelta(minutes=5)
 
 
 class Sweeper:
@@ -58,9 +60,9 @@ class Sweeper:
         """Take over expired calls, end them, complete them; how many."""
         async with self._wrap_up.db.transaction() as tx:
             expired = await repository.lock_expired(tx, BATCH)
-            taken = [await self._take(tx, call) for call in _in_common_order(expired)]
+            taken = [await self._take_apart(tx, call) for call in _in_common_order(expired)]
         for call in filter(None, taken):
-            await self._wrap_up.complete(call)
+            await self._complete(call)
         return len(expired)
 
     async def cancel_once(self) -> int:
@@ -70,6 +72,28 @@ class Sweeper:
             for call in _in_common_order(orphans):
                 await end_queued(tx, call, PROJECT_DELETED, self._wrap_up.public_url)
         return len(orphans)
+
+    async def _take_apart(self, tx: Tx, call: Call) -> Call | None:
+        """A call that can't be ended is left for a while: it must keep no other from its end."""
+        try:
+            async with tx.transaction():
+                return await self._take(tx, call)
+        except CONNECTION_ERRORS:
+            raise
+        except Exception:
+            log.exception("call cannot be ended", call_id=call.id)
+            await repository.postpone(tx, call.id, COMPLETING)
+            return None
+
+    async def _complete(self, call: Call) -> None:
+        if not await repository.renew(self._wrap_up.db, self._owner, COMPLETING, {call.id: call.fence}):
+            return  # those before it took so long that another sweeper has it now
+        try:
+            await self._wrap_up.complete(call)
+        except DatabaseUnavailableError:
+            raise
+        except Exception:
+            log.exception("call cannot be completed", call_id=call.id)
 
     async def _take(self, tx: Tx, call: Call) -> Call | None:
         log.warning("call of a lost worker", call_id=call.id, status=call.status.value)

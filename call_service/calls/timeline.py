@@ -2,13 +2,14 @@
 
 from datetime import datetime
 from math import ceil
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 from call_service.calls import errors
 from call_service.calls.routes import CALLS
 from call_service.calls.schemas import TurnObject
+from shared.clock import rfc3339
 from shared.db import Database
 from shared.endpoints import Context, Router
 from shared.envelope import Success
@@ -32,7 +33,7 @@ class Happened(BaseModel):
     """Something that happened to the call beside its turns."""
 
     type: str
-    time: datetime
+    time: Annotated[datetime, PlainSerializer(rfc3339, return_type=str)]
     data: dict[str, Any]
 
 

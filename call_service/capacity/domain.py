@@ -10,6 +10,10 @@ from typing import Self
 
 # Calls are claimed this far ahead of their start: more than the second between two looks of a worker.
 LOOK_AHEAD = timedelta(seconds=1.5)
+# Calls that have to be asked about begin no earlier, so that the answer does not come after their start.
+ASKING = timedelta(seconds=1.5)
+# Who comes later than this to a start that was promised needs another one. Event loops are late by some milliseconds.
+TOLERANCE = timedelta(milliseconds=100)
 # Starts are remembered for so long; a slower pace than a call a day is taken for that.
 LONGEST_SPACING = timedelta(days=1)
 
@@ -44,14 +48,25 @@ class Pace:
         return replace(self, booked=sorted(kept))
 
 
-def starts(now: datetime, wanted: int, paces: Sequence[Pace], not_before: datetime | None = None) -> list[datetime]:
-    """When up to `wanted` calls begin: as soon as every pace allows each, as far as the look-ahead reaches."""
-    first = max(now, not_before or now)
+def starts(
+    now: datetime,
+    wanted: int,
+    paces: Sequence[Pace],
+    not_before: datetime | None = None,
+    *,
+    lead: timedelta = timedelta(0),
+) -> list[datetime]:
+    """When up to `wanted` calls begin: as soon as every pace allows each, as far as the look-ahead reaches.
+
+    None begins before `lead` has passed; the look-ahead counts from then on.
+    """
+    soonest = now + lead
+    first = max(soonest, not_before or now)
     own = [replace(pace, booked=list(pace.booked)) for pace in paces]
     found: list[datetime] = []
     while len(found) < wanted:
-        moment = _common(found[-1] if found else first, own)
-        if moment >= now + LOOK_AHEAD:
+        moment = in_step(found[-1] if found else first, own)
+        if moment >= soonest + LOOK_AHEAD:
             break
         found.append(moment)
         for pace in own:
@@ -59,7 +74,8 @@ def starts(now: datetime, wanted: int, paces: Sequence[Pace], not_before: dateti
     return found
 
 
-def _common(moment: datetime, paces: Sequence[Pace]) -> datetime:
+def in_step(moment: datetime, paces: Sequence[Pace]) -> datetime:
+    """The first moment from `moment` on that every pace allows."""
     while (later := max((pace.free_from(moment) for pace in paces), default=moment)) > moment:
         moment = later
     return moment

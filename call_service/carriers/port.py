@@ -204,6 +204,18 @@ class IncomingCall(Protocol):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class RefusedCall:
+    """A call that came by one of `trunks` and was refused; `reason` says why in a word, all else is as it came."""
+
+    trunks: Sequence[str]
+    from_: str
+    to: str
+    sip_code: int
+    reason: str
+    ladder: Ladder = field(compare=False, repr=False)
+
+
 class Carrier(Protocol):
     """A telephone network that can be asked to dial."""
 

@@ -13,6 +13,7 @@ from call_service.carriers.port import (
     DialRequest,
     IncomingCall,
     Leg,
+    RefusedCall,
 )
 
 if TYPE_CHECKING:  # an extra that workers without trunks don't need
@@ -36,6 +37,7 @@ class RoutingCarrier:
         self._open_sip = open_sip
         self._sip: SipCarrier | None = None
         self._on_call: Callable[[IncomingCall], None] | None = None
+        self._on_refusal: Callable[[RefusedCall], None] = lambda _refused: None
         self._changing = asyncio.Lock()
 
     @property
@@ -72,6 +74,12 @@ class RoutingCarrier:
         for carrier in (self._default, self._sip):
             if carrier:
                 carrier.on_call(listener)
+
+    def on_refusal(self, listener: Callable[[RefusedCall], None]) -> None:
+        """Tell of calls that SIP trunks are refused before anybody is asked."""
+        self._on_refusal = listener
+        if self._sip:
+            self._sip.on_refusal(listener)
 
     async def close(self) -> None:
         for carrier in (self._default, self._sip):

@@ -139,9 +139,10 @@ def build_app(settings: WorkerSettings) -> web.Application:
             settings.currency,
             app[VENDORS],
             app[PRE_DIAL],
+            tenant_limits(settings),
         )
         owner = owner_name("worker")
-        db, lease, limits = app[DATABASE], tools.lease, tenant_limits(settings)
+        db, lease, limits = app[DATABASE], tools.lease, tools.limits
         singly = CallClaimer(db, owner, lease, limits)
         batches = BatchDialer(db, owner, lease, tools.price_per_minute, str(settings.public_url), limits)
         worker = app[WORKER] = Worker(db, tools, [singly, batches], owner=owner, max_calls=settings.worker_max_calls)

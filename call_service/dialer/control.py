@@ -3,14 +3,16 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from datetime import timedelta
 
 import structlog
 
 from call_service.calls.commands import Command
 from call_service.calls.events import HeldCall, TransferredCall
-from call_service.carriers.port import Carrier, DialRequest, Leg, TransferFailedError
+from call_service.capacity.domain import Limits
+from call_service.carriers.port import Carrier, Cause, DialRequest, Leg, TransferFailedError
 from call_service.dialer.journal import Journal
-from call_service.dialer.second_leg import NotReachedError, SecondLeg, Voice
+from call_service.dialer.second_leg import PLACE_SECONDS, NotReachedError, SecondLeg, Voice
 from call_service.signalling.ladder import Ladder
 from call_service.voice.ports import Transfer
 from call_service.voice.session import VoiceSession
@@ -19,6 +21,9 @@ from shared.ids import new_id
 
 log = structlog.get_logger(__name__)
 
+# Nobody speaks meanwhile.
+LONGEST_WAIT = timedelta(seconds=5)
+
 
 class _FailedError(Exception):
     """A command was not carried out; its text is the reason that is told to who asked."""
@@ -26,7 +31,7 @@ class _FailedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """An answered call with what its commands need. A target is dialled like `request`.
+    """An answered call with what its commands need. A target is dialled like `request`, within the `limits`.
 
     `apology` is said when a transfer that the agent itself wanted has failed.
     """
@@ -36,6 +41,7 @@ class Line:
     request: DialRequest
     voice: Voice
     apology: str
+    limits: Limits
 
 
 class CallControl:
@@ -149,6 +155,7 @@ class CallControl:
         request = replace(self._line.request, call_id=command.id, to=command.arguments["to"], ladder=Ladder())
         target = SecondLeg(self._line.carrier, request)
         try:
+            await self._await_turn()
             await target.reach()
             await target.tell(command.arguments["announcement"], self._line.voice)
             if self._is_held:
@@ -158,7 +165,19 @@ class CallControl:
             await target.ended.wait()
         finally:
             await target.hang_up()
+            self._journal.leave_second_leg()
         self._session.leave()
+
+    async def _await_turn(self) -> None:
+        """The target takes a place of the trunk like any call, and its turn. Raises NotReachedError."""
+        try:
+            async with asyncio.timeout(PLACE_SECONDS):
+                delay = await self._journal.take_second_leg(self._line.limits, LONGEST_WAIT)
+        except TimeoutError as error:
+            raise NotReachedError("database_unavailable") from error
+        if delay is None:
+            raise NotReachedError(Cause.TRUNK_BUSY)
+        await asyncio.sleep(delay.total_seconds())
 
     def _pause(self) -> None:
         if not self._session.pause():

@@ -6,6 +6,8 @@ else has ended it, and this worker has to hang up and keep silent.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -18,12 +20,16 @@ from call_service.calls import commands, events, repository
 from call_service.calls.commands import Command
 from call_service.calls.costs import CostLine, carrier_line
 from call_service.calls.domain import Call, CallTurn, Outcome, Status
+from call_service.capacity import repository as capacity
+from call_service.capacity.domain import Limits
 from shared.db import Database, DatabaseUnavailableError, Tx
 
 log = structlog.get_logger(__name__)
 
 MAX_PENDING = 1000
 PATIENCE_SECONDS = 120.0
+# Characters: nobody talks for so long, but a vendor's answer may be a megabyte. (Nor does Postgres store its U+0000.)
+MAX_TURN = 20_000
 
 Write = Callable[[Tx], Awaitable[Call | None]]
 
@@ -76,6 +82,7 @@ class Journal:
         """Queue a line of the transcript."""
         position = self._position
         self._position += 1
+        turn = replace(turn, text=turn.text.replace("\x00", "")[:MAX_TURN])
 
         async def write(tx: Tx) -> Call | None:
             call = await repository.add_turn(
@@ -125,6 +132,40 @@ class Journal:
     async def personalise(self, agent: Mapping[str, Any], variables: Mapping[str, str]) -> None:
         """Change what this call is made of, before its intent. Raises FenceLostError, then it must not be dialled."""
         await self._commit(lambda tx: repository.personalise(tx, self.call.id, self.call.fence, agent, variables))
+
+    async def next_start(self, limits: Limits) -> timedelta:
+        """Another start at the pace of the tenant and the trunk than the one promised: how long until then."""
+        async with self._db.transaction() as tx:
+            room = await capacity.lock(tx, self.call.tenant, self.call.trunk_id, limits)
+            delay = await capacity.book_next(tx, room)
+        assert delay is not None
+        return delay
+
+    async def take_second_leg(self, limits: Limits, longest: timedelta) -> timedelta | None:
+        """A place of the call's trunk for somebody else, and a start at its pace: how long until then.
+
+        None: the trunk is full, or can't begin a call within `longest`. Raises FenceLostError.
+        """
+        delay: timedelta | None = None
+
+        async def write(tx: Tx) -> Call | None:
+            nonlocal delay
+            call = await repository.set_second_leg(tx, self.call.id, self.call.fence, is_held=True)
+            if call is None:
+                return None
+            room = await capacity.lock(tx, call.tenant, call.trunk_id, limits)
+            is_full = room.of_trunk is not None and room.of_trunk < 0  # it counts already
+            delay = None if is_full else await capacity.book_next(tx, room, longest)
+            if delay is None:
+                call = await repository.set_second_leg(tx, call.id, call.fence, is_held=False)
+            return call
+
+        await self._commit(write)
+        return delay
+
+    def leave_second_leg(self) -> None:
+        """Queue that the second leg is gone."""
+        self._submit(lambda tx: repository.set_second_leg(tx, self.call.id, self.call.fence, is_held=False))
 
     async def intend(self, carrier: str) -> Outcome | None:
         """Commit that this call is about to be dialled, unless its batch or the do-not-call list forbids it.

@@ -27,6 +27,7 @@ from call_service.calls.domain import (
 )
 from call_service.calls.events import DegradedCall, DetectedCall, ToolUsed
 from call_service.calls.wrap_up import WrapUp
+from call_service.capacity.domain import TOLERANCE, Limits
 from call_service.carriers.port import (
     Answered,
     Carrier,
@@ -84,12 +85,17 @@ class Tools:
     currency: str
     vendors: Vendors
     pre_dial: PreDial
+    limits: Limits
 
 
 class CallRunner:
-    """Dials a claimed call, holds the conversation, writes what happened. `run` never raises."""
+    """Dials a claimed call, holds the conversation, writes what happened. `run` never raises.
 
-    def __init__(self, call: Call, tools: Tools) -> None:
+    It dials `starts_in` seconds from now, as was promised to its tenant and its trunk.
+    """
+
+    def __init__(self, call: Call, tools: Tools, starts_in: float = 0) -> None:
+        self._start_at = asyncio.get_running_loop().time() + starts_in
         self._tools = tools
         self._journal = Journal(tools.wrap_up.db, call, tools.wrap_up.public_url)
         self._events: asyncio.Queue[LegEvent | None] = asyncio.Queue()  # None: look whether it is canceled
@@ -174,6 +180,7 @@ class CallRunner:
 
     async def _dial(self) -> Outcome:
         """Intent first: it is committed before the carrier hears of the call, so that nobody dials it a second time."""
+        await self._turn()
         started = asyncio.get_running_loop().time()
         refused = await self._journal.intend(SIP if self._journal.call.trunk_id else self._tools.carrier.name)
         if refused is not None:
@@ -192,6 +199,14 @@ class CallRunner:
         except (OutcomeUnknownError, TimeoutError):
             return await self._reconcile()
         return await self._hold(leg)
+
+    async def _turn(self) -> None:
+        """Wait for the promised start. Who was held up until after it gets another: it may be somebody else's turn."""
+        now = asyncio.get_running_loop().time
+        if now() - self._start_at > TOLERANCE.total_seconds():
+            delay = await self._journal.next_start(self._tools.limits)
+            self._start_at = now() + delay.total_seconds()
+        await asyncio.sleep(self._start_at - now())
 
     async def _hold(self, leg: Leg) -> Outcome:
         try:
@@ -254,7 +269,7 @@ class CallRunner:
         profile = profile_of(self._journal.call)
         conversation = self._equipment.conversation(profile, options.phrases.repeat, self._switched)
         self._times = TurnTimes(tools.carrier.name, self._equipment.usage)
-        session = self._session = VoiceSession(
+        session = self._session = self._equipment.session(self._switched)(
             leg, engines, conversation, options, self, recorder=recorder, on_transfer=self._connect
         )
         self._equipment.tools.on_use = self._tool_used
@@ -262,7 +277,7 @@ class CallRunner:
             if (event := self._events.get_nowait()) is not None:
                 session.on_leg_event(event)
         voice = Voice(engines.synthesizer, agent["voice_id"])
-        line = Line(leg, tools.carrier, self._request(), voice, options.phrases.not_connected)
+        line = Line(leg, tools.carrier, self._request(), voice, options.phrases.not_connected, tools.limits)
         control = self._control = CallControl(line, session, self._journal)
         try:
             async with running(control.run(), "call control"):

@@ -89,7 +89,7 @@ class Worker:
                 free = self._max_calls - len(self._live) - self._reserved
                 claimed = await self._claim(free) if free > 0 else []
                 for call, delay_seconds in claimed:
-                    self.start(call, CallRunner(call, self._tools), delay_seconds)
+                    self.start(call, CallRunner(call, self._tools, delay_seconds))
             if not claimed or len(claimed) == free:
                 await self._idle()
 
@@ -138,14 +138,9 @@ class Worker:
         self._reserved -= 1
         self._wake.set()
 
-    def start(self, call: Call, runner: CallRunner, delay_seconds: float = 0) -> None:
+    def start(self, call: Call, runner: CallRunner) -> None:
         """Run a call that this worker owns."""
-
-        async def run() -> None:
-            await asyncio.sleep(delay_seconds)
-            await runner.run()
-
-        task = asyncio.create_task(run(), name=f"call {call.id}")
+        task = asyncio.create_task(runner.run(), name=f"call {call.id}")
         self._live[call.id] = (call.fence, runner, task)
         LIVE_CALLS.set(len(self._live))
         task.add_done_callback(lambda _task: self._ended(call.id))

@@ -26,7 +26,8 @@ def _split(value: Any) -> Any:
     return [name for part in value for name in str(part).split(",")] if isinstance(value, list) else value
 
 
-Id = Annotated[str, StringConstraints(max_length=64)]
+# Not empty: a token for "no call" would be one for all of them.
+Id = Annotated[str, StringConstraints(min_length=1, max_length=64)]
 Type = Annotated[str, StringConstraints(pattern=r"^[a-z_]+(\.[a-z_]+)+$", max_length=100)]
 
 

@@ -64,6 +64,18 @@ class Events:
             last_type="call.completed",
         )
 
+    async def is_over(self, call_id: str, after: int) -> bool:
+        """Whether no event of a completed call is left behind `after`.
+
+        Raises:
+            EventsExpiredError: there were some, and they are deleted.
+        """
+        if after >= await outbox.last_sequence(self.db, call_id):
+            return True
+        if not await outbox.events_after(self.db, call_id, after, 1):
+            raise EventsExpiredError("The events of this call are no longer kept; GET /call/{call_id} shows it.")
+        return False
+
     def of_tenant(self, selection: Selection) -> Source:
         """The selected events by their number in the feed."""
 

@@ -58,9 +58,10 @@ class EventStreams:
         with self._counted("sse"):
             response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-store"})
             await response.prepare(request)
-            async with aclosing(self._frames(source, after)) as frames:
-                async for frame in frames:
-                    await _taken(request, response.write(frame.as_sse() if frame else _KEEP_ALIVE))
+            with suppress(ConnectionError):  # the client has gone, as clients of endless answers do
+                async with aclosing(self._frames(source, after)) as frames:
+                    async for frame in frames:
+                        await _taken(request, response.write(frame.as_sse() if frame else _KEEP_ALIVE))
             return response
 
     async def websocket(self, request: web.Request, source: Source, after: int) -> web.StreamResponse:

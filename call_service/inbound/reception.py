@@ -36,6 +36,9 @@ CALLS_IN = Counter("talkstack_worker_incoming_calls", "Calls that came in over k
 MAX_TENANTS = 1_000
 NO_AGENT = Outcome(Status.FAILED, "no_agent", "tenant", 480)
 NO_CAPACITY = Outcome(Status.FAILED, "no_capacity", "platform", 503)
+# 486 and not 503: no other worker has room for it either, and the server is not overloaded for anybody else.
+TOO_MANY_CALLS = Outcome(Status.FAILED, "too_many_calls", "tenant", 486)
+TRUNK_BUSY = Outcome(Status.FAILED, "trunk_busy", "tenant", 486)
 
 
 class _RefusedError(Exception):

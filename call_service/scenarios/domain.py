@@ -19,7 +19,7 @@ TestStatus = Literal["waiting", "running", "passed", "failed", "expired"]
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """One scenario of a test; without a `worker` nobody plays it yet."""
+    """One scenario of a test, by its names alone; without a `worker` nobody plays it yet."""
 
     scenario: Scenario
     worker: str | None

@@ -1,6 +1,6 @@
 """What can go wrong with a request about tests of agents."""
 
-from shared.errors import ConflictError, NotFoundError
+from shared.errors import ConflictError, NotFoundError, UnavailableError
 
 
 class AgentTestNotFoundError(NotFoundError):
@@ -19,3 +19,10 @@ class TooManyTestsError(ConflictError):
     """Five of your tests are open already; wait until one is finished."""
 
     code = "too_many_tests"
+
+
+class ScenarioCheckersBusyError(UnavailableError):
+    """More scenarios than can be checked wait already, yours or those of others; try again in a few seconds."""
+
+    code = "scenario_checkers_busy"
+    retry_after_seconds = 5

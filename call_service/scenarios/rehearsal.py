@@ -95,7 +95,9 @@ class _Rehearsal:
         options, profile = session_options(self._call), profile_of(self._call)
         engines = equipment.engines(self._stage.engines, self._switched)
         conversation = equipment.conversation(profile, options.phrases.repeat, self._switched)
-        session = self._session = VoiceSession(leg, engines, conversation, options, self, on_transfer=self._transfer)
+        session = self._session = equipment.session(self._switched)(
+            leg, engines, conversation, options, self, on_transfer=self._transfer
+        )
         equipment.tools.on_use = self._tool_used
         while not self._events.empty():
             session.on_leg_event(self._events.get_nowait())

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import timedelta
 from typing import Any
 
+import orjson
+
 from call_service.scenarios.domain import EXPIRES_AFTER, MAX_TRIES, AgentTest, Part, Taken
 from call_service.scenarios.report import ScenarioReport
-from call_service.scenarios.scenario import Scenario
-from call_service.scenarios.stored import read_report, read_scenario
+from call_service.scenarios.stored import read_report, read_scenario, stand_in
 from shared.db import Database, Record, Tx
 from shared.ids import is_id
 
@@ -19,6 +20,12 @@ INSERT INTO agent_tests (id, tenant, project_id, agent_id, agent_version, agent)
 _INSERT_SCENARIOS = """
 INSERT INTO agent_test_scenarios (test_id, position, scenario)
 SELECT $1, position, scenario FROM unnest($2::json[]) WITH ORDINALITY AS new (scenario, position)
+"""
+# Of a scenario no more than is shown: all of it can be a megabyte a test.
+_PARTS = """
+SELECT json_build_object('name', scenario->'name', 'category', scenario->'category', 'line', scenario->'line') AS names,
+    worker, report
+FROM agent_test_scenarios WHERE test_id = $1 ORDER BY position
 """
 # By position before age: the tests of all users advance side by side, however many scenarios one of them has.
 _TAKE = """
@@ -53,12 +60,11 @@ async def count_open(tx: Tx, tenant: str) -> int:
 
 
 async def insert(
-    tx: Tx, test_id: str, *, tenant: str, project_id: str, agent: dict[str, Any], scenarios: Sequence[Scenario]
+    tx: Tx, test_id: str, *, tenant: str, project_id: str, agent: dict[str, Any], scenarios: Sequence[bytes]
 ) -> None:
-    """A test that waits for workers, who hear of it once this transaction has committed."""
+    """A test that waits for workers, who hear of it once this transaction has committed; `scenarios` are JSON."""
     await tx.execute(_INSERT, test_id, tenant, project_id, agent["id"], agent["version"], agent)
-    parts = [scenario.model_dump(mode="json", exclude_unset=True) for scenario in scenarios]
-    await tx.execute(_INSERT_SCENARIOS, test_id, parts)
+    await tx.execute(_INSERT_SCENARIOS, test_id, [orjson.Fragment(scenario) for scenario in scenarios])
     await tx.execute("SELECT pg_notify($1, '')", CHANNEL)
 
 
@@ -77,9 +83,7 @@ async def find(connection: Tx | Database, tenant: str, agent_id: str, test_id: s
 
 
 async def _with_parts(connection: Tx | Database, row: Record) -> AgentTest:
-    parts = await connection.fetch(
-        "SELECT scenario, worker, report FROM agent_test_scenarios WHERE test_id = $1 ORDER BY position", row["id"]
-    )
+    parts = await connection.fetch(_PARTS, row["id"])
     return AgentTest(
         id=str(row["id"]),
         tenant=str(row["tenant"]),
@@ -94,7 +98,7 @@ async def _with_parts(connection: Tx | Database, row: Record) -> AgentTest:
 
 
 def _part(row: Record) -> Part:
-    scenario, _may_be_played = read_scenario(row["scenario"])
+    scenario = stand_in(row["names"])
     return Part(scenario, row["worker"], read_report(row["report"], scenario) if row["report"] else None)
 
 

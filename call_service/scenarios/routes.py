@@ -4,7 +4,12 @@ from aiohttp import web
 
 from call_service.calls.errors import AgentNotFoundError, ProjectNotFoundError, ProviderKeyMissingError
 from call_service.projects import ProjectServiceUnavailableError
-from call_service.scenarios.errors import AgentTestNotFoundError, NoAgentTestsError, TooManyTestsError
+from call_service.scenarios.errors import (
+    AgentTestNotFoundError,
+    NoAgentTestsError,
+    ScenarioCheckersBusyError,
+    TooManyTestsError,
+)
 from call_service.scenarios.schemas import AgentTestBody, AgentTestList, AgentTestObject, AgentTestSummary
 from call_service.scenarios.service import AgentTests
 from shared.endpoints import Context, Router, unprocessable
@@ -28,6 +33,7 @@ AGENT_TESTS = web.AppKey("agent_tests", AgentTests)
         AgentNotFoundError,
         ProviderKeyMissingError,
         TooManyTestsError,
+        ScenarioCheckersBusyError,
         ProjectServiceUnavailableError,
     ],
     invalid=unprocessable,

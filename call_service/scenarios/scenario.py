@@ -128,11 +128,15 @@ class Scenario(_Strict):
         return self.model_copy(update={"line": line})
 
 
+Scenarios = Annotated[tuple[Scenario, ...], Field(min_length=1, max_length=100)]
+Lines = Annotated[tuple[Line, ...], Field(max_length=10)]
+
+
 class ScenarioSet(_Strict):
     """Scenarios that belong together. With `lines` each is played once on each of them, instead of on its own."""
 
-    scenarios: tuple[Scenario, ...] = Field(min_length=1, max_length=100)
-    lines: tuple[Line, ...] = Field((), max_length=10)
+    scenarios: Scenarios
+    lines: Lines = ()
 
     @model_validator(mode="after")
     def _is_manageable(self) -> Self:

@@ -2,11 +2,11 @@
 
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation
 
 from call_service.scenarios.domain import AgentTest, Part, PartStatus, TestStatus
 from call_service.scenarios.report import CHECK_EXAMPLE, ScenarioReport, Summary
-from call_service.scenarios.scenario import EXAMPLE, ScenarioSet
+from call_service.scenarios.scenario import EXAMPLE, Lines, Scenarios
 from shared.clock import rfc3339
 
 _PROJECT_ID = "0192f0c1-1111-7c44-9f3e-1b2a4c5d6e7f"
@@ -43,14 +43,22 @@ _REPORT_EXAMPLE: dict[str, Any] = {
 }
 
 
-class AgentTestBody(ScenarioSet):
-    """Scenarios to play against the newest version of an agent."""
+class AgentTestBody(BaseModel):
+    """Scenarios to play against the newest version of an agent. With `lines` each is played once on each of them."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {"projectId": _PROJECT_ID, "scenarios": [EXAMPLE]}}
     )
 
     project_id: str = Field(alias="projectId", min_length=1, max_length=64)
+    # As they came: a process beside this one checks them.
+    scenarios: SkipValidation[Scenarios]
+    lines: SkipValidation[Lines] = ()
+
+    @property
+    def unchecked(self) -> dict[str, Any]:
+        """What was sent as the values of a `ScenarioSet`."""
+        return {"scenarios": self.scenarios, "lines": self.lines}
 
 
 class PartObject(BaseModel):

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from call_service.projects import ProjectDirectory
 from call_service.scenarios import repository
+from call_service.scenarios.checking import Checker
 from call_service.scenarios.domain import MAX_OPEN, AgentTest
 from call_service.scenarios.errors import AgentTestNotFoundError, NoAgentTestsError, TooManyTestsError
 from call_service.scenarios.schemas import AgentTestBody
@@ -19,14 +20,17 @@ class AgentTests:
     db: Database
     projects: ProjectDirectory
     cursors: Cursors
+    checker: Checker
 
     async def start(self, tenant: str, agent_id: str, body: AgentTestBody) -> AgentTest:
         """Ask workers to play scenarios against the agent's newest version, as it is now.
 
         Raises:
             ProjectNotFoundError, AgentNotFoundError, ProviderKeyMissingError, ProjectServiceUnavailableError
-            TooManyTestsError
+            TooManyTestsError, ScenarioCheckersBusyError
+            UnprocessableError: these scenarios can't be played.
         """
+        scenarios = await self.checker.played(tenant, body.unchecked)
         prepared = await self.projects.prepare(tenant, body.project_id, agent_id, is_test=True)
         test_id = new_id()
         async with self.db.transaction() as tx:
@@ -38,7 +42,7 @@ class AgentTests:
                 tenant=tenant,
                 project_id=prepared.project_id,
                 agent=dict(prepared.agent),
-                scenarios=body.played(),
+                scenarios=scenarios,
             )
             return await self._found(tx, tenant, agent_id, test_id)
 

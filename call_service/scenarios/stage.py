@@ -1,5 +1,6 @@
 """What scenarios are played with, and by whom: the engines, the carrier, the agent."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ from typing import Any
 
 from call_service.calls.domain import Call, Status
 from call_service.carriers.port import DialRequest
+from call_service.carriers.scripts import compiled
 from call_service.carriers.simulated import ScriptBook, SimulatedCarrier, SimulatedLeg
 from call_service.carriers.simulated.speaker import Speaker
 from call_service.carriers.ticker import Ticker
@@ -51,6 +53,9 @@ class Stage:
             EngineError: stage `tts`.
         """
         script = scenario.callee.on_line(scenario.line.noise_db, scenario.line.packet_loss_percent)
+        for pattern in script.patterns():
+            compiled(pattern)
+            await asyncio.sleep(0)  # the frames of other calls go out between two of them
         # Its lines are made before it rings: under load they would come late, and pauses be longer than written.
         speaker = Speaker(self.engines.synthesizer, CALLEE_VOICE)
         for turn in script.turns:

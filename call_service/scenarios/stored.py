@@ -1,10 +1,13 @@
-"""Scenarios and reports as they were stored, perhaps by a release with other rules: pure."""
+"""Scenarios and reports as they were stored, perhaps by a release with other rules: pure.
+
+Both are read on event loops, so that the regular expressions of scenarios are not compiled here.
+"""
 
 from typing import Any
 
 from pydantic import ValidationError
 
-from call_service.carriers.scripts import Script
+from call_service.carriers.scripts import ACCEPTED_BEFORE, Script
 from call_service.scenarios.judging import Observation, failure
 from call_service.scenarios.report import ScenarioReport
 from call_service.scenarios.scenario import Expectations, Line, Scenario
@@ -16,9 +19,9 @@ REPORT_UNREADABLE = Observation("failed", "report_unreadable")
 def read_scenario(stored: Any) -> tuple[Scenario, bool]:
     """The scenario, and whether it may be played: of one that is against today's rules only the names are kept."""
     try:
-        return Scenario.model_validate(stored), True
+        return Scenario.model_validate(stored, context=ACCEPTED_BEFORE), True
     except ValidationError:
-        return _stand_in(stored if isinstance(stored, dict) else {}), False
+        return stand_in(stored if isinstance(stored, dict) else {}), False
 
 
 def read_report(stored: Any, scenario: Scenario) -> ScenarioReport:
@@ -29,14 +32,15 @@ def read_report(stored: Any, scenario: Scenario) -> ScenarioReport:
         return failure(scenario, REPORT_UNREADABLE)
 
 
-def _stand_in(stored: dict[str, Any]) -> Scenario:
+def stand_in(stored: dict[str, Any]) -> Scenario:
+    """A scenario of which only the names are known: `name`, `category` and `line`, where they can be used."""
     try:
-        line = Line.model_validate(stored.get("line", {}))
+        line = Line.model_validate(stored.get("line") or {})
     except ValidationError:
         line = Line()
     return Scenario.model_construct(
-        name=str(stored.get("name", "unnamed")),
-        category=str(stored.get("category", "general")),
+        name=str(stored.get("name") or "unnamed"),
+        category=str(stored.get("category") or "general"),
         line=line,
         callee=Script.model_construct(),
         expect=Expectations.model_construct(),

@@ -29,6 +29,11 @@ class Use:
         """None while it is at work."""
         return self.task.result() if self.task.done() and not self.task.cancelled() else None
 
+    @property
+    def told(self) -> str:
+        """What the model is told of it as of now."""
+        return self.result.text if self.result else _NOT_YET
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
@@ -51,7 +56,7 @@ class Exchange:
         """As the model sees it afterwards, as far as results are there."""
         asked = [{"id": call.id, "type": "function", "function": _function(call)} for call in self.calls]
         results = [
-            {"role": "tool", "tool_call_id": call.id, "content": use.result.text if use.result else _NOT_YET}
+            {"role": "tool", "tool_call_id": call.id, "content": use.told}
             for call, use in zip(self.calls, self.uses, strict=True)
         ]
         return [{"role": "assistant", "content": None, "tool_calls": asked}, *results]
@@ -61,7 +66,8 @@ class Exchange:
         loop = asyncio.get_running_loop()
         filler = None if has_spoken else next((use.filler for use in self.uses if use.filler), None)
         fills_at = loop.time() + FILLER_SECONDS
-        if any(use.follow_up == "always" for use in self.uses):
+        takes_time = any(use.follow_up == "always" for use in self.uses)
+        if takes_time:
             yield Working()
         pending = {use.task for use in self.uses}
         while pending:
@@ -70,8 +76,8 @@ class Exchange:
             if pending and filler and loop.time() >= fills_at:
                 yield Say(filler)
                 filler = None
-            elif pending:
-                yield Working()
+            elif pending or takes_time:
+                yield Working()  # at the end too: what comes then is the model's time, all of it
         for use in self.uses:
             if use.result:
                 for output in use.result.outputs:

@@ -1,7 +1,9 @@
 """The documents of agents, as far as calls need them: read once, kept while they do not change."""
 
 import asyncio
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
@@ -16,7 +18,8 @@ from shared.single_flight import SingleFlight
 
 log = structlog.get_logger(__name__)
 
-MAX_SHELVES = 32  # 1,000 passages are 1.5 MB of vectors
+# Of one worker: two dozen agents with as many documents as they may have (2.6 MB each), thousands with few.
+MAX_BYTES = 64 << 20
 FRESH_SECONDS = 15
 BEST = 4
 # Below this a passage has nothing to do with the question (unrelated sentences: 0.0 to 0.2).
@@ -43,6 +46,12 @@ class Shelf:
     vectors: Vectors
     checked_at: float
 
+    @property
+    def size(self) -> int:
+        """The memory it takes, in bytes."""
+        texts = sum(sys.getsizeof(passage) + sum(map(sys.getsizeof, passage)) for passage in self.passages)
+        return sys.getsizeof(self) + self.vectors.nbytes + texts
+
     def nearest(self, question: Vectors) -> tuple[Found, ...]:
         """The passages that are near a question ([1, dimensions]), best first."""
         if not self.passages:
@@ -62,12 +71,12 @@ def _noted(filled: "asyncio.Future[Shelf]") -> None:
 
 
 class Library:
-    """Shelves by agent. Calls that begin together fill a shelf once."""
+    """Shelves by agent; in all they take `max_bytes` at most. Calls that begin together fill a shelf once."""
 
-    def __init__(self, directory: DocumentDirectory, embedder: Embedder) -> None:
+    def __init__(self, directory: DocumentDirectory, embedder: Embedder, *, max_bytes: int = MAX_BYTES) -> None:
         self._directory = directory
         self._embedder = embedder
-        self._shelves: LRUCache[tuple[str, str], Shelf] = LRUCache(MAX_SHELVES)
+        self._shelves: LRUCache[tuple[str, str], Shelf] = LRUCache(max_bytes, lambda shelf: shelf.size)
         self._filling = SingleFlight[tuple[str, str], Shelf]()
 
     async def shelf(self, tenant: str, agent_id: str) -> Shelf:
@@ -100,5 +109,6 @@ class Library:
             passages = [(one["document"], one["text"]) for one in found["passages"]]
             vectors = await self._embedder.embed([text for _, text in passages])
             shelf = Shelf(found["revision"], passages, vectors, now)
-        self._shelves[agent] = shelf
+        with suppress(ValueError):  # larger than all of the room: read again when it is wanted
+            self._shelves[agent] = shelf
         return shelf

@@ -16,7 +16,7 @@ CREATED, CHANGED, DELETED = "trunk.created", "trunk.changed", "trunk.deleted"
 class TrunkEvent(TrunkSettings):
     """A trunk as of the event."""
 
-    model_config = ConfigDict(json_schema_extra={"example": SETTINGS_EXAMPLE}, populate_by_name=True)
+    model_config = ConfigDict(json_schema_extra={"example": SETTINGS_EXAMPLE})
 
 
 TYPES = (

@@ -43,35 +43,35 @@ SETTINGS_EXAMPLE: dict[str, Any] = {
 }
 
 
-class TrunkSettings(BaseModel):
-    """A trunk: a provider's, or an operator's own Asterisk, FreeSWITCH or Kamailio."""
-
-    name: Name
-    host: Host = Field(description="A name (SRV and A/AAAA are looked up, RFC 3263) or an address.")
-    port: int | None = Field(None, ge=1, le=65_535, description="None: as the look-up says.")
-    transport: Literal["udp", "tcp", "tls"] = "udp"
-    srtp: Literal["off", "optional", "required"] = Field("off", description="`required` needs tls.")
-    username: str = Field("", pattern=r"^[^\x00-\x20\"<>@:;]{0,128}$")
-    realm: str = Field("", max_length=128, description="Answer challenges of this realm only; empty: of any.")
-    registers: bool = Field(False, alias="register", description="Keep a registration alive.")
-    numbers: list[E164] = Field([], max_length=10_000, description="The numbers that call through this trunk.")
-    calls_per_second: float = Field(1.0, gt=0, le=1_000, alias="callsPerSecond")
-    max_concurrent: int = Field(30, ge=1, le=10_000, alias="maxConcurrentCalls")
-    inbound: Literal["address", "digest"] = Field(
-        "address", description="How its calls prove where they come from: by address, or by username and password."
-    )
-    allowed_addresses: list[Network] = Field(
-        [], max_length=256, alias="allowedAddresses", description="Where its calls come from, beside the host itself."
-    )
+Transport = Literal["udp", "tcp", "tls"]
+Srtp = Literal["off", "optional", "required"]
+Proof = Literal["address", "digest"]
 
 
-class TrunkBody(TrunkSettings):
+class TrunkBody(BaseModel):
     """A trunk to make, or what it is to be from now on. Without `password` a trunk keeps the one it has."""
 
     model_config = ConfigDict(
         extra="forbid", json_schema_extra={"example": {**SETTINGS_EXAMPLE, "password": "a secret"}}
     )
 
+    name: Name
+    host: Host = Field(description="A name (SRV and A/AAAA are looked up, RFC 3263) or an address.")
+    port: int | None = Field(None, ge=1, le=65_535, description="None: as the look-up says.")
+    transport: Transport = "udp"
+    srtp: Srtp = Field("off", description="`required` needs tls.")
+    username: str = Field("", pattern=r"^[^\x00-\x20\"<>@:;]{0,128}$")
+    realm: str = Field("", max_length=128, description="Answer challenges of this realm only; empty: of any.")
+    registers: bool = Field(False, alias="register", description="Keep a registration alive.")
+    numbers: list[E164] = Field([], max_length=10_000, description="The numbers that call through this trunk.")
+    calls_per_second: float = Field(1.0, gt=0, le=1_000, alias="callsPerSecond")
+    max_concurrent: int = Field(30, ge=1, le=10_000, alias="maxConcurrentCalls")
+    inbound: Proof = Field(
+        "address", description="How its calls prove where they come from: by address, or by username and password."
+    )
+    allowed_addresses: list[Network] = Field(
+        [], max_length=256, alias="allowedAddresses", description="Where its calls come from, beside the host itself."
+    )
     password: SecretStr | None = Field(None, max_length=256)
 
     @model_validator(mode="after")
@@ -83,6 +83,26 @@ class TrunkBody(TrunkSettings):
         if len(set(self.numbers)) < len(self.numbers):
             raise ValueError("a number is listed twice")
         return self
+
+
+class TrunkSettings(BaseModel):
+    """A trunk as stored: without the rules of `TrunkBody`, which may have changed since."""
+
+    model_config = ConfigDict(populate_by_name=True)
+
+    name: str
+    host: str
+    port: int | None
+    transport: Transport
+    srtp: Srtp
+    username: str
+    realm: str
+    registers: bool = Field(alias="register")
+    numbers: list[str]
+    calls_per_second: float = Field(alias="callsPerSecond")
+    max_concurrent: int = Field(alias="maxConcurrentCalls")
+    inbound: Proof
+    allowed_addresses: list[str] = Field(alias="allowedAddresses")
 
 
 class WorkerStateObject(BaseModel):
@@ -119,7 +139,7 @@ _TRUNK_EXAMPLE: dict[str, Any] = {
 class TrunkObject(TrunkSettings):
     """A trunk and how it does. `down`: no worker reaches it, or its registration is refused."""
 
-    model_config = ConfigDict(json_schema_extra={"example": _TRUNK_EXAMPLE}, populate_by_name=True)
+    model_config = ConfigDict(json_schema_extra={"example": _TRUNK_EXAMPLE})
 
     id: str
     has_password: bool = Field(serialization_alias="hasPassword")

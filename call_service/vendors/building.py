@@ -2,8 +2,11 @@
 
 from dataclasses import dataclass
 
+from call_service.calls.domain import Call
 from call_service.vendors.choice import Choice
 from call_service.vendors.connection import Connection
+from call_service.vendors.media_streams.line import MediaStreamLine
+from call_service.vendors.media_streams.messages import stream_of
 from call_service.vendors.models import ModelBuilder, model_of
 from call_service.vendors.realtime.line import RealtimeLine
 from call_service.vendors.recognition.assemblyai import AssemblyAiWire
@@ -50,3 +53,7 @@ class Builder(ModelBuilder):
     def speech_model(self, choice: Choice) -> RealtimeLine:
         """Raises KeyMissingError."""
         return RealtimeLine(self._connection(choice, "s2s"), model_of(choice, "s2s"), choice.voice, choice.options)
+
+    def bot(self, choice: Choice, call: Call) -> MediaStreamLine:
+        """Raises KeyMissingError."""
+        return MediaStreamLine(self._connection(choice, "s2s"), stream_of(call, choice.options))

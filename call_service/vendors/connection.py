@@ -80,11 +80,18 @@ class Connection:
         return b"".join([chunk async for chunk in self.stream(path, **request)])
 
     @asynccontextmanager
-    async def websocket(self, path: str) -> AsyncIterator[WebSocket]:
-        """An open WebSocket. Raises VendorError, also for what goes wrong inside the block."""
+    async def websocket(self, path: str, *, heartbeat: timedelta | None = None) -> AsyncIterator[WebSocket]:
+        """An open WebSocket. Raises VendorError, also for what goes wrong inside the block.
+
+        With a `heartbeat` the other side is pinged after so much silence, and has half of it to answer.
+        """
         with self._reporting():
             opening = self.session.ws_connect(
-                at(self.base_url, path), headers=self.headers, max_msg_size=_MESSAGE_BYTES, timeout=_CLOSING
+                at(self.base_url, path),
+                headers=self.headers,
+                max_msg_size=_MESSAGE_BYTES,
+                timeout=_CLOSING,
+                heartbeat=heartbeat.total_seconds() if heartbeat else None,
             )
             socket = await self._within(_now() + self.limits.first_byte.total_seconds(), opening)
             try:

@@ -3,6 +3,8 @@
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from typing import NamedTuple
 
 import structlog
 from prometheus_client import Counter
@@ -15,22 +17,28 @@ from call_service.vendors.building import Builder
 from call_service.vendors.choice import choices_of
 from call_service.vendors.keys import KeyRing
 from call_service.vendors.local import brain_of, is_local, recognizer_of, synthesizer_of
+from call_service.vendors.media_streams.line import MediaStreamLine
+from call_service.vendors.media_streams.messages import PATIENCE_OPTION
 from call_service.vendors.models import Sessions
 from call_service.vendors.realtime.line import RealtimeLine
 from call_service.vendors.recognition.streaming import StreamingRecognizer
 from call_service.vendors.synthesis.vendor import SpeechCache, new_cache
 from call_service.vendors.usage import Used, by_unit
+from call_service.voice.bot_session import session_of
+from call_service.voice.bots import PATIENCE, BotAtWork
 from call_service.voice.brain import BuiltinBrain, LlmBrain
 from call_service.voice.direct import DirectConversation, DirectRecognizer
 from call_service.voice.engines.bundle import Engines
 from call_service.voice.fallback import Chain, FallbackConversation, FallbackRecognizer, FallbackSynthesizer, Switch
 from call_service.voice.ports import AgentProfile, Brain, Conversation, Recognizer, Synthesizer
+from call_service.voice.session import VoiceSession
 from shared.providers import STAGES
 
 log = structlog.get_logger(__name__)
 
 SWITCHES = Counter("talkstack_engine_switches", "Engines that another took over from.", ["stage", "engine", "why"])
 LOCAL = "local"
+BOT = "pipecat"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +55,21 @@ class Vendors:
 Switched = Callable[[Switch], None]
 
 
+class BotChoice(NamedTuple):
+    """A bot, who writes down what it says, and how long it may leave the callee without an answer."""
+
+    name: str
+    line: MediaStreamLine
+    recognizer: Recognizer
+    patience: timedelta | None
+
+
 @dataclass(frozen=True, slots=True)
 class Equipment:
     """Engines by name: the first is used, the others take over when it fails. None of the three is empty.
 
     Where there is a `speech_model`, it holds the conversation and they take over from it. It writes the transcript too,
-    unless the agent has chosen who does.
+    unless the agent has chosen who does. Where there is a `bot`, it holds the conversation, and they take over from it.
     """
 
     recognizers: Sequence[tuple[str, Recognizer]]
@@ -62,6 +79,7 @@ class Equipment:
     usage: Mapping[Used, float] = field(default_factory=dict)  # so far
     speech_model: tuple[str, RealtimeLine] | None = None
     has_own_recognizer: bool = False
+    bot: BotChoice | None = None
     tools: Toolbox = field(default_factory=Toolbox)
 
     def engines(self, local: Engines, on_switch: Switched) -> Engines:
@@ -86,6 +104,13 @@ class Equipment:
             return pipeline
         self.speech_model[1].begin(profile, self.tools)
         return DirectConversation(self.speech_model, profile, self._recognizer(on_switch), pipeline, on_switch)
+
+    def session(self, on_switch: Switched) -> Callable[..., VoiceSession]:
+        """What makes the session of this call: takes what `VoiceSession` does."""
+        if self.bot is None:
+            return VoiceSession
+        name, line, recognizer, patience = self.bot
+        return session_of(BotAtWork(name, line, recognizer, on_switch, patience))
 
     def _recognizer(self, on_switch: Switched) -> Recognizer:
         if len(self.recognizers) == 1:
@@ -137,10 +162,11 @@ async def _engines(call: Call, local: Engines, brain: Brain, vendors: Vendors) -
         (one.provider, brain_of(one, local.extras) if is_local(one) else LlmBrain(builder.llm(one)))
         for one in chosen["llm"]
     ]
-    models = [(choice.provider, builder.speech_model(choice)) for choice in chosen["s2s"]]
+    models = [(one.provider, builder.speech_model(one)) for one in chosen["s2s"] if one.provider != BOT]
     # The local engines know English only: in another language they would be no help.
     is_english = language.startswith("en")
     has_brain = is_english or not isinstance(brain, BuiltinBrain)
+    bot = _bot_of(call, builder, local)
     for _name, model in models:
         model.open()
     try:
@@ -152,11 +178,12 @@ async def _engines(call: Call, local: Engines, brain: Brain, vendors: Vendors) -
             builder.totals,
             models[0] if models else None,
             has_own_recognizer=bool(recognizers),
+            bot=bot,
         )
     finally:
-        for _name, model in models:
-            await model.close()
-        for _name, one in recognizers:
+        for line in (*(model for _name, model in models), *((bot.line,) if bot else ())):
+            await line.close()
+        for one in (*(one for _name, one in recognizers), *((bot.recognizer,) if bot else ())):
             if isinstance(one, StreamingRecognizer):
                 await one.close()
         used = {what: round(amount, 1) for what, amount in by_unit(builder.totals).items()}
@@ -166,3 +193,19 @@ async def _engines(call: Call, local: Engines, brain: Brain, vendors: Vendors) -
 def _ear_of(primary: Recognizer) -> Callable[[bytes], None]:
     """Only the primary listens all the time: vendors charge for what they hear, and a fallback may never be asked."""
     return primary.hear if isinstance(primary, StreamingRecognizer) else lambda _frame: None
+
+
+def _bot_of(call: Call, builder: Builder, local: Engines) -> BotChoice | None:
+    """The agent's bot. What it says in English is written down by the local recogniser."""
+    choice = next((one for one in choices_of(call.agent, "s2s") if one.provider == BOT), None)
+    if choice is None:
+        return None
+    language, chosen = call.agent["language"], choices_of(call.agent, "stt")
+    recognizer: Recognizer = local.recognizer
+    if chosen and not language.startswith("en"):
+        first = chosen[0]
+        is_here = is_local(first)
+        recognizer = recognizer_of(first, local.extras, language) if is_here else builder.recognizer(first)
+    patience_ms = choice.options.get(PATIENCE_OPTION)
+    patience = PATIENCE if patience_ms is None else timedelta(milliseconds=patience_ms)
+    return BotChoice(choice.provider, builder.bot(choice, call), recognizer, patience or None)

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from typing import Any, Literal
 
 from call_service.carriers.port import SILENCE_FRAME, Leg
@@ -28,52 +29,45 @@ from call_service.voice.speaking import AgentTurn
 # What a bot has sent before it hung up is its goodbye; what a broken one has sent is cut off before it gets long.
 GOODBYE = timedelta(seconds=30)
 REST = timedelta(seconds=3)
+TAIL = timedelta(milliseconds=100)
 HANG_UP = timedelta(seconds=5)
 
 
-def session_of(at_work: BotAtWork | None, on_switch: Callable[[Switch], None]) -> Callable[..., VoiceSession]:
-    """What makes the session of a call with this bot, or with none; takes what `VoiceSession` does."""
-
-    def with_bot(*arguments: Any, **named: Any) -> VoiceSession:
-        assert at_work is not None
-        return BotSession(at_work, on_switch, *arguments, **named)
-
-    return with_bot if at_work else VoiceSession
+def session_of(at_work: BotAtWork | None) -> Callable[..., VoiceSession]:
+    """What makes the session of a call with this bot, or with none: takes what `VoiceSession` does."""
+    return partial(BotSession, at_work=at_work) if at_work else VoiceSession
 
 
 class BotSession(VoiceSession):
-    """As its parent; `conversation` is what takes over, which `on_switch` hears of."""
+    """As its parent; `conversation` is what takes over from the bot."""
 
     def __init__(
         self,
-        at_work: BotAtWork,
-        on_switch: Callable[[Switch], None],
         leg: Leg,
         engines: Engines,
         conversation: Conversation,
         options: SessionOptions,
         listener: SessionListener,
+        *,
+        at_work: BotAtWork,
         **named: Any,
     ) -> None:
         super().__init__(leg, engines, conversation, options, listener, **named)
-        self._name = at_work.name
-        self._on_switch = on_switch
+        self._at_work = at_work
         self._words = BotWords(at_work.recognizer, engines.voice_activity(), self.now_ms, self._record)
-        self._talk = BotTalk(
-            at_work, leg, self._filler, options.filler_after, self.now_ms, self._is_muted, self._bot_left
-        )
+        self._talk = BotTalk(at_work, leg, options.filler_after, self)
 
     def interrupt(self) -> None:
         """Cut off what the agent says, unless it is the end of the call."""
         super().interrupt()
-        if self._talk.is_live and not self._is_muted():
-            self._cut()
+        if self._talk.is_live and not self.is_muted():
+            self.cut_bot()
 
     def pause(self) -> bool:
         """The bot hears silence, and nobody hears it, until `resume`; False when the call is being ended."""
         is_paused = super().pause()
         if is_paused and self._talk.is_live:
-            self._cut()
+            self.cut_bot()
         return is_paused
 
     # ---- frames ------------------------------------------------------------------------------------------------
@@ -116,18 +110,22 @@ class BotSession(VoiceSession):
 
     # ---- the bot -----------------------------------------------------------------------------------------------
 
-    def _is_muted(self) -> bool:
+    def is_muted(self) -> bool:
+        """Does the session speak itself, or somebody else listen?"""
         return bool(self._turn or self._elsewhere or self._is_closing)
 
-    def _cut(self) -> None:
+    def cut_bot(self) -> None:
+        """Drop what was not played yet of what it says."""
         self._words.cut()
         self._talk.cut()
 
-    def _filler(self) -> bytes:
+    def filler(self) -> bytes:
+        """The next phrase for a silence."""
         filler = self._stock.next_filler()
         return filler[1] if filler else b""
 
-    def _bot_left(self) -> None:
+    def bot_left(self) -> None:
+        """It has hung up, or failed."""
         self._request(BotLeft())
 
     async def _converse(self) -> Outcome:
@@ -142,7 +140,7 @@ class BotSession(VoiceSession):
                     return await self._end(close)
                 case _:  # the bot has heard it itself
                     pass
-        is_speaking = self._leg.queued_ms > 0
+        is_speaking = self._talk.unheard_ms > 0
         if self._talk.error is None:
             await self._play_out(GOODBYE)
             return self._verdict or Outcome("completed", "agent_hung_up")
@@ -152,17 +150,16 @@ class BotSession(VoiceSession):
 
     async def _play_out(self, limit: timedelta) -> None:
         """Let what the bot has sent be heard."""
-        played = asyncio.Event()
-        self._leg.mark(played.set)
-        with suppress(TimeoutError):
-            async with asyncio.timeout(limit.total_seconds()):
-                await played.wait()
-        if self._leg.queued_ms:
-            self._cut()
+        unheard = timedelta(milliseconds=self._talk.unheard_ms)
+        if unheard:
+            await asyncio.sleep((min(unheard, limit) + TAIL).total_seconds())
+        if unheard > limit:
+            self._words.cut()
+        self._talk.cut()
 
     def _take_over(self, error: Exception, *, is_speaking: bool) -> None:
         why: Literal["late", "failed"] = "late" if isinstance(error, TimeoutError) else "failed"
-        self._on_switch(Switch("s2s", self._name, PIPELINE, why, str(error)))
+        self._at_work.on_switch(Switch("s2s", self._at_work.name, PIPELINE, why, str(error)))
         if not self._talk.has_sounded:
             return
         self._may_open.set()
@@ -176,7 +173,7 @@ class BotSession(VoiceSession):
 
     async def _speak(self, outputs: AsyncIterator[BrainOutput], **how: Any) -> AgentTurn:
         if self._talk.is_live:
-            self._cut()
+            self.cut_bot()
         return await super()._speak(outputs, **how)
 
     async def _stop(self, conductor: asyncio.Task[Outcome]) -> None:

@@ -1,7 +1,7 @@
 """What a bot and the callee hear of each other, and for how long the bot may leave the callee in silence."""
 
-from collections.abc import Callable
 from datetime import timedelta
+from typing import Protocol
 
 from call_service.carriers.g711 import rms
 from call_service.carriers.port import BYTES_PER_MS, SILENCE_FRAME, Leg
@@ -17,48 +17,55 @@ LEAD = SILENCE_FRAME * 3
 GAP_MS = 1_000
 
 
+class BotHost(Protocol):
+    """The session that a bot holds the conversation of."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the answer."""
+
+    def is_muted(self) -> bool:
+        """Does somebody else speak or listen, so that the bot is not to be heard?"""
+
+    def filler(self) -> bytes:
+        """What is said into the silence while an answer is owed; empty where there is nothing."""
+
+    def cut_bot(self) -> None:
+        """Drop what was not played yet of what the bot says."""
+
+    def bot_left(self) -> None:
+        """It has hung up, or failed; told once."""
+
+
 class BotTalk:
-    """A `BotListener`. `tick` with every frame; `on_over` is called once when the bot has hung up or failed.
+    """A `BotListener`, for the time that its bot `is_live`."""
 
-    While the call `is_muted` for the bot, nothing of it is played.
-    """
-
-    def __init__(
-        self,
-        at_work: BotAtWork,
-        leg: Leg,
-        filler: Callable[[], bytes],
-        filler_after: timedelta,
-        now_ms: Callable[[], int],
-        is_muted: Callable[[], bool],
-        on_over: Callable[[], None],
-    ) -> None:
-        """`filler` is said into the silence while an answer is owed; empty where there is none."""
+    def __init__(self, at_work: BotAtWork, leg: Leg, filler_after: timedelta, host: BotHost) -> None:
         self._bot = at_work.bot
         self._patience_ms = _ms(at_work.patience) if at_work.patience else None
         self._leg = leg
-        self._filler = filler
         self._filler_after_ms = _ms(filler_after)
-        self._now_ms = now_ms
-        self._is_muted = is_muted
-        self._on_over = on_over
+        self._host = host
         self.is_live = False
         self.error: EngineError | TimeoutError | None = None
         """Why the bot is here no more; None: it has hung up."""
         self.has_sounded = False
-        self.was_cut = False
-        """Was something of what it said last dropped?"""
         self.unanswered: list[Turn] = []
         self._owed_since_ms: int | None = None
         self._quiet_since_ms = 0
         self._plays_until_ms = 0
+        self._silent_end_ms = 0
         self._sounded_at_ms = -1
         self._gaps_ms = 0
+
+    @property
+    def unheard_ms(self) -> int:
+        """What was not played yet, without the silence at its end: Pipecat sends two seconds when it hangs up."""
+        return max(0, self._leg.queued_ms - self._silent_end_ms)
 
     def begin(self) -> None:
         """The call was answered, and the bot has to say something."""
         self.is_live = True
-        self._owe(self._now_ms())
+        self._owe(self._host.now_ms())
         self._bot.begin(self)
 
     def hear(self, frame: bytes) -> None:
@@ -86,30 +93,34 @@ class BotTalk:
 
     def cut(self) -> None:
         """Drop what was not played yet."""
-        self.was_cut = self.was_cut or self._leg.queued_ms > 0
-        self._plays_until_ms = min(self._plays_until_ms, self._now_ms())
+        self._plays_until_ms = min(self._plays_until_ms, self._host.now_ms())
         self._leg.clear()
 
     # ---- what comes from the bot -------------------------------------------------------------------------------
 
     def on_sound(self, pcm: bytes) -> None:
         """Play it, unless somebody else speaks or listens."""
-        if not self.is_live or self._is_muted():
+        if not self.is_live or self._host.is_muted():
             return
-        if rms(pcm) >= AUDIBLE_RMS:
-            self._sounded(len(pcm) // BYTES_PER_MS)
+        gap_ms = self._host.now_ms() - self._plays_until_ms
         if not self._leg.queued_ms:
             self._leg.play(LEAD)
         self._leg.play(pcm)
+        ms = len(pcm) // BYTES_PER_MS
+        if rms(pcm) >= AUDIBLE_RMS:
+            self._silent_end_ms = 0
+            self._sounded(ms, gap_ms)
+        else:
+            self._silent_end_ms += ms
 
     def on_clear(self) -> None:
         """It lets itself be interrupted."""
-        if self.is_live and not self._is_muted():
-            self.cut()
+        if self.is_live and not self._host.is_muted():
+            self._host.cut_bot()
 
     def on_mark(self, name: str) -> None:
         """Tell it where the callee is."""
-        if self._is_muted():
+        if self._host.is_muted():
             self._bot.played(name)
         else:
             self._leg.mark(lambda: self._bot.played(name))
@@ -129,26 +140,24 @@ class BotTalk:
         """The callee waits for another 20 ms."""
         if self._owed_since_ms is None or self._patience_ms is None:
             return
-        now_ms = self._now_ms()
-        if self._is_muted():
+        now_ms = self._host.now_ms()
+        if self._host.is_muted():
             self._owe(now_ms)
         elif now_ms - self._owed_since_ms >= self._patience_ms:
             self._end(TimeoutError(f"no answer within {self._patience_ms} ms"))
-        elif now_ms - self._quiet_since_ms >= self._filler_after_ms and (filler := self._filler()):
+        elif now_ms - self._quiet_since_ms >= self._filler_after_ms and (filler := self._host.filler()):
             self._leg.play(filler)
             self._quiet_since_ms = now_ms + len(filler) // BYTES_PER_MS
 
-    def _sounded(self, ms: int) -> None:
-        now_ms = self._now_ms()
-        gap_ms = now_ms - self._plays_until_ms
+    def _sounded(self, ms: int, gap_ms: int) -> None:
         if self._owed_since_ms is None and 0 < gap_ms < GAP_MS:
             self._gaps_ms += gap_ms
         self._gaps_ms = max(0, self._gaps_ms - ms)
         self._owed_since_ms = None
         self.unanswered.clear()
         self.has_sounded = True
-        self._sounded_at_ms = now_ms
-        self._plays_until_ms = max(self._plays_until_ms, now_ms) + ms
+        self._sounded_at_ms = self._host.now_ms()
+        self._plays_until_ms = self._sounded_at_ms + self._leg.queued_ms
         if self._patience_ms is not None and self._gaps_ms >= self._patience_ms:
             self._end(TimeoutError("its speech has more gaps than sound"))
 
@@ -157,7 +166,7 @@ class BotTalk:
             return
         self.is_live, self.error = False, error
         self._bot.abandon()
-        self._on_over()
+        self._host.bot_left()
 
 
 def _ms(time: timedelta) -> int:

@@ -28,7 +28,8 @@ class BotWords:
         now_ms: Callable[[], int],
         record: Callable[[Turn, TurnTimings], None],
     ) -> None:
-        self._ear = Ear(recognizer, activity, EndpointingOptions(), now_ms)
+        self._ahead_ms = 0  # of the call's clock
+        self._ear = Ear(recognizer, activity, EndpointingOptions(), lambda: now_ms() + self._ahead_ms)
         self._record = record
         self._tasks: set[asyncio.Task[None]] = set()
         self._was_cut = False
@@ -57,6 +58,7 @@ class BotWords:
     async def finish(self) -> None:
         """Nothing more is played: write down what is left."""
         for _ in range(0, FLUSH_MS if self._ear.is_hearing else 0, FRAME_MS):
+            self._ahead_ms += FRAME_MS
             self.hear(SILENCE_FRAME)
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=RECOGNITION.total_seconds())

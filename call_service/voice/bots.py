@@ -1,10 +1,11 @@
 """A bot that its owner wrote and runs: it hears the callee all the time, and speaks and falls silent when it likes."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
+from call_service.voice.fallback import Switch
 from call_service.voice.ports import BrainOutput, Conversation, EngineError, Listen, Recognizer, Say, Turn
 
 PATIENCE = timedelta(seconds=5)
@@ -30,7 +31,7 @@ class Bot(Protocol):
     """A bot at the end of a connection of one call."""
 
     def begin(self, listener: BotListener) -> None:
-        """The call was answered. A connection that has failed before says so to the listener at once."""
+        """The call was answered: connect."""
 
     def hear(self, frame: bytes) -> None:
         """20 ms of the callee."""
@@ -47,13 +48,15 @@ class Bot(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BotAtWork:
-    """A call's bot. `recognizer` writes down what it says; when the callee is owed an answer for longer than `patience`
-    it has failed, where there is a limit.
+    """A call's bot. `recognizer` writes down what it says, `on_switch` hears when the pipeline takes over from it.
+
+    It has failed when the callee is owed an answer for longer than `patience`; None: for as long as it likes.
     """
 
     name: str
     bot: Bot
     recognizer: Recognizer
+    on_switch: Callable[[Switch], None]
     patience: timedelta | None = PATIENCE
 
 

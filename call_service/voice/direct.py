@@ -14,6 +14,7 @@ from typing import Literal, Protocol
 import structlog
 
 from call_service.carriers.port import SAMPLE_RATE
+from call_service.voice.brain.sentences import split_sentences
 from call_service.voice.fallback import BUDGETS, Switch
 from call_service.voice.ports import (
     AgentProfile,
@@ -203,9 +204,12 @@ class DirectConversation:
     def _catch_up(self, history: Sequence[Turn]) -> None:
         """Tell the model what was said in its name without it: fillers, announcements, what the API had said."""
         self._last = history[-1] if history else None
+        own = " ".join(self._said.split())
         for turn in history:
-            if turn.role == "agent" and turn not in self._known and turn.text not in " ".join(self._said.split()):
-                self._model.tell(Told("assistant", turn.text))
+            if turn.role == "agent" and turn not in self._known:
+                others = [sentence for sentence in split_sentences(turn.text) if sentence not in own]
+                if others:
+                    self._model.tell(Told("assistant", " ".join(others)))
             self._known.add(turn)
 
 

@@ -49,4 +49,37 @@ class BotLeft:
     """The bot that held the conversation has hung up, or failed."""
 
 
+MAX_REQUESTS = 64
 Request = Utterance | Keys | Menu | Quiet | Announcement | Close | BotLeft
+
+
+class Requests:
+    """What waits for the conductor, at most 64; nothing more once it `is_closed`."""
+
+    def __init__(self) -> None:
+        self._queue: asyncio.Queue[Request] = asyncio.Queue(MAX_REQUESTS)
+        self.is_closed = False
+
+    @property
+    def are_done(self) -> bool:
+        """Does none wait?"""
+        return self._queue.empty()
+
+    def put(self, request: Request) -> bool:
+        """Whether there was room."""
+        if self.is_closed or self._queue.full():
+            return False
+        self._queue.put_nowait(request)
+        return True
+
+    def end_with(self, last: Close) -> None:
+        """Nothing that waits is done before it, nothing comes after it."""
+        while not self._queue.empty():
+            if isinstance(dropped := self._queue.get_nowait(), Announcement):
+                dropped.heard.set_result(False)
+        self._queue.put_nowait(last)
+        self.is_closed = True
+
+    async def get(self) -> Request:
+        """The next one."""
+        return await self._queue.get()

@@ -22,39 +22,41 @@ from call_service.carriers.port import (
     Leg,
     LegEvent,
     MachineDetected,
-    TransferFailedError,
 )
-from call_service.voice.amd import BeepDetector
-from call_service.voice.backchannels import is_backchannel
+from call_service.voice.answering import Answering
 from call_service.voice.brain.sentences import split_sentences
 from call_service.voice.bridge import bridge
-from call_service.voice.detection import GREETS_WITHIN_MS, Detector, Verdict, asks_who_calls, sounds_like_menu
+from call_service.voice.detection import Verdict
 from call_service.voice.direct import DirectConversation
 from call_service.voice.dtmf import KeyCollector
+from call_service.voice.endings import (
+    BROKEN,
+    HUNG_UP,
+    SILENCE,
+    TOO_LONG,
+    TRANSFERRED,
+    VOICEMAIL,
+    engine_failure,
+    outcome_of_leg,
+)
 from call_service.voice.endpointing import TurnEvent
 from call_service.voice.engines.bundle import Engines
+from call_service.voice.interrupting import Interruptions
 from call_service.voice.listening import Ear, Utterance
+from call_service.voice.minutes import Minutes
 from call_service.voice.options import Outcome, SessionListener, SessionOptions, SessionResult, TurnTimings
 from call_service.voice.ports import BrainOutput, Conversation, EngineError, Say, Transfer, Turn
 from call_service.voice.recorder import Recorder
-from call_service.voice.requests import Announcement, Close, Keys, Menu, Quiet, Request
+from call_service.voice.requests import Announcement, Close, Keys, Menu, Quiet, Request, Requests
+from call_service.voice.rescue import is_rescued
 from call_service.voice.speaking import AgentTurn, Voice
 from call_service.voice.stock import Stock
 from call_service.voice.turns import TurnLog
+from call_service.voice.understanding import Understanding
 
 log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
 
-TRANSFERRED = Outcome("completed", Cause.TRANSFERRED)
-VOICEMAIL = Outcome("voicemail", "voicemail_detected")
-BROKEN = Outcome("failed", "internal_error", "platform")
-SCREENING = Outcome("completed", "screening_detected")
-IVR = Outcome("completed", "ivr_detected")
-SCREENING_PATIENCE = timedelta(seconds=60)
-MENU_PATIENCE = timedelta(seconds=90)
-GREETING_OVER_MS = 3_000
 BEEP_WAIT = timedelta(seconds=30)
-RESCUE_WAIT = timedelta(seconds=40)
-MAX_REQUESTS = 64
 STOP_TIMEOUT = timedelta(seconds=5)
 # Frames tell the time of a call; this ends one whose carrier stopped delivering them.
 STALLED_AFTER = timedelta(seconds=60)
@@ -90,38 +92,32 @@ class VoiceSession:
         self._leg = leg
         self._conversation = conversation
         self._options = options
-        self._listener = listener
         self._recorder = recorder
         self.transfer = on_transfer
-        self._is_in_menu = False
         self._loop = asyncio.get_running_loop()
         self._answered_at = self._loop.time()
         self._ear = Ear(engines.recognizer, engines.voice_activity(), options.endpointing, self.now_ms)
         self._stream = engines.hear
         self._stock = Stock(engines.synthesizer, options.voice_id, options.phrases)
         self._voice = Voice(leg, self._stock, options, self.now_ms)
+        self._interruptions = Interruptions(options, self._ear, self.now_ms)
         self._keys = KeyCollector(options.dtmf_pause)
-        self._beeps = BeepDetector()
-        self._detector = Detector()
-        self._introduced: asyncio.Future[bool] | None = None
+        self._answering = Answering(options.detection, self)
+        self._understanding = Understanding(options, self.now_ms, lambda: self._is_closing)
         self._log = TurnLog()
-        self._data: dict[str, str] = {}
-        self._requests: asyncio.Queue[Request] = asyncio.Queue(MAX_REQUESTS)
+        self._minutes = Minutes(self._log, listener, self.now_ms)
+        self._requests = Requests()
         self._asides: set[asyncio.Task[None]] = set()
         self._turn: AgentTurn | None = None
         self._ear.expect("yes_no")  # "Hello?" is short
-        self._barge_in_ms = options.opening_barge_in_ms
         self._may_open = asyncio.Event()
-        self._may_leave_message = asyncio.Event()
         self._is_idle = False
-        self._is_closing = False
         self._verdict: Outcome | None = None
         self._elsewhere: Callable[[bytes], None] | None = None  # who hears the callee while the agent does not
         self._is_here = asyncio.Event()
         self._is_here.set()
         self._quiet_ms = 0
         self._silences = 0
-        self._misheard = 0
         self._leg_end: asyncio.Future[Ended] = self._loop.create_future()
 
     def now_ms(self) -> int:
@@ -143,9 +139,7 @@ class VoiceSession:
             outcome = conductor.result() if decided else self._outcome_of_leg()
         finally:
             await self._stop(conductor)
-        return SessionResult(
-            outcome.status, outcome.reason, outcome.fault, self._log.turns, dict(self._data), self._log.timings
-        )
+        return self._minutes.result(outcome)
 
     def on_leg_event(self, event: LegEvent) -> None:
         """What the carrier reports."""
@@ -153,8 +147,7 @@ class VoiceSession:
             case DtmfReceived(digit):
                 self._press(digit)
             case MachineDetected(beep):
-                self._detected(self._detector.machine("carrier"))
-                self._found_machine(beep=beep)
+                self._answering.machine("carrier", beep=beep)
             case Ended() if not self._leg_end.done():
                 self._interrupt()
                 self._leg_end.set_result(event)
@@ -223,12 +216,11 @@ class VoiceSession:
             case Utterance() as utterance:
                 self._heard(utterance)
             case TurnEvent.STARTED:
-                self._tell(lambda: self._listener.on_speech_started("user"))
+                self._minutes.started("user")
             case _:
                 pass
-        self._detected(self._detector.tick(is_voiced=not self._ear.silence_ms))
-        self._listen_for_beep(frame)
-        self._barge_in()
+        self._answering.hear(frame, silence_ms=self._ear.silence_ms, is_ending=self._verdict is not None)
+        self._interruptions.hear(self._turn)
         self._open_when_greeted()
         self._count_quiet()
         if (keys := self._keys.tick()) is not None:
@@ -236,7 +228,7 @@ class VoiceSession:
 
     def _watch_clock(self) -> None:
         if self.now_ms() >= self._options.max_duration.total_seconds() * 1000:
-            self._close(Close(Outcome("completed", "max_duration"), self._options.phrases.time_is_up))
+            self._close(Close(TOO_LONG, self._options.phrases.time_is_up))
 
     def _played(self, frame: bytes) -> None:
         if self._recorder:
@@ -259,25 +251,8 @@ class VoiceSession:
         self._asides.add(task)
         task.add_done_callback(self._asides.discard)
 
-    def _barge_in(self) -> None:
-        """The audio stops at once; whether it was an interruption is known when the voice goes on or is understood."""
-        turn, voiced_ms = self._turn, self._ear.voiced_ms
-        if not turn or not turn.may_interrupt or voiced_ms < self._barge_in_ms:
-            return
-        if not turn.is_held:
-            turn.hold()
-            turn.timings.barge_in_ms = self.now_ms() - self._ear.start_ms
-            self._ear.expect("yes_no")
-        elif voiced_ms >= self._options.interrupt_ms:
-            self._ear.expect("open")
-            self._interrupt()
-
     async def _weigh(self, turn: AgentTurn, utterance: Utterance) -> None:
-        """What stopped the agent was short: it goes on, unless it was told something."""
-        await asyncio.wait({utterance.text}, timeout=self._options.engine_timeout.total_seconds())
-        is_known = utterance.text.done() and not utterance.text.cancelled() and not utterance.text.exception()
-        is_answer = turn.expects == "yes_no" and turn.has_asked and is_known and utterance.text.result()
-        if is_known and is_backchannel(utterance.text.result()) and not is_answer:
+        if not await self._interruptions.is_one(turn, utterance):
             turn.resume()
             await self._note(utterance)
         elif not turn.is_interrupted:
@@ -293,23 +268,10 @@ class VoiceSession:
             self._quiet_ms = 0
             return
         self._quiet_ms += FRAME_MS
-        if self._quiet_ms >= self._patience.total_seconds() * 1000:
+        patience = self._answering.patience or self._options.silence_timeout
+        if self._quiet_ms >= patience.total_seconds() * 1000:
             self._quiet_ms = 0
             self._request(Quiet())
-
-    @property
-    def _patience(self) -> timedelta:
-        if self._is_screened:
-            return SCREENING_PATIENCE
-        return MENU_PATIENCE if self._is_in_menu else self._options.silence_timeout
-
-    def _listen_for_beep(self, frame: bytes) -> None:
-        if self._verdict:
-            if self._beeps.feed(frame) or self._ear.silence_ms >= GREETING_OVER_MS:
-                self._may_leave_message.set()
-        elif self.now_ms() < GREETS_WITHIN_MS and self._beeps.feed(frame):
-            self._detected(self._detector.machine("beep"))
-            self._found_machine(beep=True)
 
     # ---- what happens at once ----------------------------------------------------------------------------------
 
@@ -321,68 +283,45 @@ class VoiceSession:
         if (keys := self._keys.press(digit)) is not None:
             self._request(Keys(keys))
 
-    def _found_machine(self, *, beep: bool) -> None:
-        if beep:
-            self._may_leave_message.set()
-        if not self._verdict and not self._options.detection.ignores_voicemail:
+    def detected(self, verdict: Verdict) -> None:
+        """It is known who answered, or known better."""
+        self._minutes.detected(verdict)
+
+    def found_machine(self) -> None:
+        """A voicemail answered: leave a message, if there is one."""
+        if not self._verdict:
             self._verdict = VOICEMAIL
             self._close(Close(VOICEMAIL, self._options.voicemail_message, after_beep=True))
 
-    def _detected(self, verdict: Verdict | None) -> None:
-        if verdict is None or not self._options.detection.is_on:
-            return
-        self._tell(lambda: self._listener.on_detected(verdict, self.now_ms()))
-        policy = self._options.detection
-        if verdict.kind == "voicemail" and verdict.by == "words":
-            self._found_machine(beep=False)
-        elif verdict.kind == "screening" and policy.screening == "hang_up":
-            self._close(Close(SCREENING, None))
-        elif verdict.kind == "ivr" and policy.ivr == "hang_up":
-            self._close(Close(IVR, None))
+    def hang_up_on(self, outcome: Outcome) -> None:
+        """This callee is not talked to."""
+        self._close(Close(outcome, None))
 
-    @property
-    def _is_screened(self) -> bool:
-        """Is an assistant asking on behalf of a person, and do we answer it?"""
-        verdict = self._detector.verdict
-        return self._options.detection.screening == "answer" and verdict is not None and verdict.kind == "screening"
-
-    def _introduce(self, asked: str) -> None:
-        """Tell a screening assistant who calls: when it asks, and again where it has not heard it to the end."""
-        before = self._introduced
-        if before and (not before.done() or (before.result() and not asks_who_calls(asked))):
-            return
-        self._introduced = self._loop.create_future()
-        if not self._request(Announcement(self._options.detection.introduction, self._introduced)):
-            self._introduced.set_result(False)
+    def introduce(self, announcement: Announcement) -> bool:
+        """Say who calls; False when nothing is said any more."""
+        return self._request(announcement)
 
     def _interrupt(self) -> None:
         if self._turn:
             self._turn.interrupt()
 
+    @property
+    def _is_closing(self) -> bool:
+        return self._requests.is_closed
+
     def _request(self, request: Request) -> bool:
-        if self._is_closing or self._requests.full():
-            return False
-        self._is_idle = False
-        self._requests.put_nowait(request)
-        return True
+        is_taken = self._requests.put(request)
+        self._is_idle = self._is_idle and not is_taken
+        return is_taken
 
     def _close(self, request: Close) -> None:
-        """The last request: nothing that waits is done before it, nothing comes after it."""
+        """The last request."""
         if self._is_closing or (self._turn and self._turn.ends_call):
             return
-        while not self._requests.empty():
-            if isinstance(dropped := self._requests.get_nowait(), Announcement):
-                dropped.heard.set_result(False)
-        self._request(request)
-        self._is_closing = True
+        self._requests.end_with(request)
+        self._is_idle = False
         self.resume()
         self._interrupt()
-
-    def _tell(self, tell: Callable[[], None]) -> None:
-        try:
-            tell()
-        except Exception:
-            log.exception("session_listener_failed")
 
     # ---- the conductor -----------------------------------------------------------------------------------------
 
@@ -391,7 +330,7 @@ class VoiceSession:
             return await self._converse()
         except EngineError as error:
             log.warning("engine_failed", stage=error.stage, error=str(error))
-            self._verdict = Outcome("failed", f"{error.stage}_failed", "provider")
+            self._verdict = engine_failure(error.stage)
             await self._apologise(self._verdict)
         except Exception:
             log.exception("session_failed")
@@ -406,20 +345,16 @@ class VoiceSession:
         if not number:
             return
         self._verdict = TRANSFERRED
-        try:
-            async with asyncio.timeout(RESCUE_WAIT.total_seconds()):
-                await self._leg.transfer(number)
-        except (TransferFailedError, TimeoutError) as error:
-            log.warning("rescue_failed", error=repr(error))
+        if not await is_rescued(self._leg, number):
             self._verdict = failure
             with suppress(EngineError):
                 await self._say_last(phrases.apology)
 
     async def _converse(self) -> Outcome:
         turn = await self._speak(self._conversation.opening(), may_start=self._may_open)
-        self._barge_in_ms = self._options.barge_in_ms
+        self._interruptions.opened()
         while not turn.ends_call:
-            self._is_idle = self._requests.empty()
+            self._is_idle = self._requests.are_done
             request = await self._requests.get()
             self._is_idle = False
             match request:
@@ -436,22 +371,22 @@ class VoiceSession:
                     self._silences += 1
                     turn = await self._speak(self._conversation.silence(self._silences))
                     if turn.ends_call:
-                        return Outcome("silence", "silence_timeout", "callee")
+                        return SILENCE
                 case Announcement(text, heard):
                     turn = await self._speak(_only(text))
                     if not heard.done():
                         heard.set_result(bool(turn.spoken()) and not turn.is_interrupted)
                 case Close():
                     return await self._end(request)
-        return self._verdict or Outcome("completed", "agent_hung_up")
+        return self._verdict or HUNG_UP
 
     async def _answer(self, utterance: Utterance) -> AgentTurn | None:
         conversation = self._conversation
-        if isinstance(conversation, DirectConversation) and conversation.is_hearing and not self._is_screened:
+        if isinstance(conversation, DirectConversation) and conversation.is_hearing and not self._answering.is_screened:
             self._beside(self._note(utterance))
             outputs = conversation.answer(utterance.pcm, self._log.turns)
             return await self._speak(outputs, answers_ms=utterance.end_ms)
-        text, timings = await self._understand(utterance, is_awaited=True)
+        text, timings = await self._understanding.of(utterance, self._fill)
         if text:
             return await self._react(Turn("user", text, utterance.start_ms, utterance.end_ms), timings)
         if text is None or self._log.was_cut:
@@ -460,9 +395,9 @@ class VoiceSession:
 
     async def _react(self, said: Turn, timings: TurnTimings) -> AgentTurn | None:
         """A screening assistant is not conversed with; who comes to the phone after it is greeted like any callee."""
-        was_screened = self._is_screened
+        was_screened = self._answering.is_screened
         self._record(said, timings)
-        if self._is_screened:
+        if self._answering.is_screened:
             return None
         return await (self._speak(self._conversation.opening()) if was_screened else self._reply(said))
 
@@ -477,7 +412,7 @@ class VoiceSession:
         if request.phrase and request.after_beep:
             with suppress(TimeoutError):
                 async with asyncio.timeout(BEEP_WAIT.total_seconds()):
-                    await self._may_leave_message.wait()
+                    await self._answering.may_leave_message.wait()
         if request.phrase:
             await self._say_last(request.phrase)
         return request.outcome
@@ -505,19 +440,18 @@ class VoiceSession:
         return turn
 
     async def _say_last(self, text: str) -> None:
-        self._is_closing = True
+        self._requests.is_closed = True
         await self._speak(_only(text), is_last=True)
 
     # ---- what was said -----------------------------------------------------------------------------------------
 
     def collected(self, field: str, value: str) -> None:
         """The brain got a value from the callee."""
-        self._data[field] = value
-        self._tell(lambda: self._listener.on_collected(field, value))
+        self._minutes.collected(field, value)
 
     def agent_started(self) -> None:
         """The first frame of an agent turn went out."""
-        self._tell(lambda: self._listener.on_speech_started("agent"))
+        self._minutes.started("agent")
 
     async def _note(self, utterance: Utterance) -> None:
         """Words that neither waited for an answer nor interrupted: kept, not answered; only menus are."""
@@ -526,63 +460,29 @@ class VoiceSession:
             if text:
                 said = Turn("user", text, utterance.start_ms, utterance.end_ms)
                 self._record(said, timings)
-                if self._is_in_menu and not (self._turn and self._turn.ends_call):
+                if self._answering.is_in_menu and not (self._turn and self._turn.ends_call):
                     self._interrupt()
                     self._request(Menu(said))
 
-    async def _fill_until(self, utterance: Utterance) -> None:
-        """Recognition takes long: the callee is not left in silence meanwhile."""
-        since_ms = utterance.end_ms
-        while not utterance.text.done() and not self._is_closing:
-            patience = self._options.filler_after - timedelta(milliseconds=self.now_ms() - since_ms)
-            await asyncio.wait({utterance.text}, timeout=max(0.02, patience.total_seconds()))
-            if not utterance.text.done() and (filler := self._stock.next_filler()):
-                await self._speak(_only(filler[0]))
-                since_ms = self.now_ms()
+    async def _fill(self) -> bool:
+        filler = self._stock.next_filler()
+        if filler:
+            await self._speak(_only(filler[0]))
+        return filler is not None
 
-    async def _understand(self, utterance: Utterance, *, is_awaited: bool = False) -> tuple[str | None, TurnTimings]:
-        """The text; empty for noise, None when recognition failed once.
-
-        Raises:
-            EngineError: it failed twice in a row.
-        """
-        try:
-            async with asyncio.timeout(self._options.engine_timeout.total_seconds()):
-                if is_awaited:
-                    await self._fill_until(utterance)
-                text = await utterance.text
-        except (EngineError, TimeoutError) as error:
-            log.warning("recognition_failed", error=repr(error))
-            self._misheard += 1
-            if self._misheard > 1:
-                raise EngineError("stt", "two recognitions in a row failed") from error
-            return None, TurnTimings()
-        self._misheard = 0
-        decided_ms = utterance.decided_ms
-        return text, TurnTimings(
-            endpointing_ms=decided_ms - utterance.end_ms, recognition_ms=self.now_ms() - decided_ms
-        )
+    async def _understand(self, utterance: Utterance) -> tuple[str | None, TurnTimings]:
+        return await self._understanding.of(utterance)
 
     def _record(self, turn: Turn, timings: TurnTimings) -> None:
-        self._log.add(turn, timings)
-        self._tell(lambda: self._listener.on_turn(turn, timings))
+        self._minutes.said(turn, timings)
         if turn.role == "user":
             self._silences = 0
-            self._is_in_menu = self._options.detection.ivr == "navigate" and sounds_like_menu(turn.text)
-            if turn.start_ms < GREETS_WITHIN_MS or self._is_screened:
-                self._detected(self._detector.words(turn.text))
-            if self._is_screened:
-                self._introduce(turn.text)
+            self._answering.words(turn)
 
     # ---- the end -----------------------------------------------------------------------------------------------
 
     def _outcome_of_leg(self) -> Outcome:
-        if self._verdict:
-            return self._verdict
-        cause = self._leg_end.result().cause if self._leg_end.done() else Cause.MEDIA_LOST
-        if cause == Cause.MEDIA_LOST:
-            return Outcome("failed", cause, "carrier")
-        return Outcome("completed", cause)
+        return self._verdict or outcome_of_leg(self._leg_end.result() if self._leg_end.done() else None)
 
     async def _stop(self, conductor: asyncio.Task[Outcome]) -> None:
         """Hang up and end every task. Nothing raised here may hide the result."""

@@ -21,7 +21,10 @@ Options = Annotated[dict[OptionName, bool | int | float | OptionText], Field(max
 SttName = Literal["assemblyai", "deepgram", "faster_whisper", "groq", "openai", "whisper_compatible"]
 LlmName = Literal["anthropic", "azure_openai", "groq", "openai", "openai_compatible", "xllamacpp"]
 TtsName = Literal["cartesia", "deepgram", "elevenlabs", "kokoro", "openai"]
-S2sName = Literal["azure_openai", "openai"]
+S2sName = Literal["azure_openai", "openai", "pipecat"]
+
+S2S_VOICE = "marin"
+BOT_PATIENCE_MS = range(1_000, 30_001)
 
 
 class _Choice(BaseModel):
@@ -85,20 +88,41 @@ class Tts(TtsChoice):
 
 
 class S2s(_Choice):
-    """A model that hears and speaks itself, with one of the vendor's voices."""
+    """A model that hears and speaks itself, with one of the vendor's voices (`marin`), or a bot of one's own.
+
+    A `pipecat` bot has neither a model nor a voice to choose. Its `options` are parameters of its stream, but for
+    `patience_ms`: how long the callee may be owed an answer before the other stages take over; 0 for ever.
+    """
 
     stage = "s2s"
     provider: S2sName
-    voice: VoiceName = "marin"
+    voice: VoiceName | None = None
 
     @model_validator(mode="after")
-    def _has_a_transcription(self) -> Self:
-        if self.provider == "azure_openai" and not self.options.get("transcription_model"):
-            # There are no models at Azure but deployments, which have the customer's names.
-            raise PydanticCustomError(
-                "transcription_missing", "`options.transcription_model` has to name a deployment of yours."
-            )
+    def _fits_the_provider(self) -> Self:
+        match self.provider:
+            case "pipecat":
+                self._check_bot()
+            case "azure_openai" if not self.options.get("transcription_model"):
+                # There are no models at Azure but deployments, which have the customer's names.
+                raise PydanticCustomError(
+                    "transcription_missing", "`options.transcription_model` has to name a deployment of yours."
+                )
+            case _:
+                self.voice = self.voice or S2S_VOICE
         return self
+
+    def _check_bot(self) -> None:
+        for name in ("model", "voice"):
+            if getattr(self, name) is not None:
+                raise PydanticCustomError("not_allowed", "A bot has its own {name}; leave it out.", {"name": name})
+        patience = self.options.get("patience_ms", 0)
+        if type(patience) is not int or not (patience == 0 or patience in BOT_PATIENCE_MS):
+            raise PydanticCustomError(
+                "patience_invalid",
+                "`options.patience_ms` has to be 0 or an integer from {least} to {most}.",
+                {"least": BOT_PATIENCE_MS[0], "most": BOT_PATIENCE_MS[-1]},
+            )
 
 
 class Providers(BaseModel):

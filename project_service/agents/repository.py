@@ -8,16 +8,17 @@ from project_service.agents.settings import AgentSettings
 from project_service.fields import values
 from shared.db import Database, Record, Tx
 from shared.ids import is_id
+from shared.stored import as_stored
 
 
 def _agent(row: Record) -> Agent:
     columns = values(row)
-    return Agent.model_validate({**columns.pop("settings"), **columns, "agent_id": columns["id"]})
+    return as_stored(Agent, {**columns.pop("settings"), **columns, "agent_id": columns["id"]})
 
 
 def _version(row: Record) -> AgentVersion:
     columns = values(row)
-    return AgentVersion.model_validate({**columns.pop("settings"), **columns})
+    return as_stored(AgentVersion, {**columns.pop("settings"), **columns})
 
 
 async def insert(tx: Tx, tenant: str, project_id: str, agent_id: str) -> None:

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SkipValidation, StringConstraints, model_validator
 
 from project_service.agents.settings import CAMEL, AgentSettings
 from project_service.fields import AGENT_ID, PROJECT_ID, Id, Moment, Name, success
@@ -120,7 +120,7 @@ class VersionList(BaseModel):
         }
     )
 
-    data: list[AgentVersion]
+    data: SkipValidation[list[AgentVersion]]
     next_cursor: str | None
 
 
@@ -130,7 +130,7 @@ class AgentCreated(Success):
     model_config = success("successfully created agent.", data=AGENT_EXAMPLE)
 
     message: str = "successfully created agent."
-    data: Agent
+    data: SkipValidation[Agent]
 
 
 class AgentUpdated(Success):
@@ -139,7 +139,7 @@ class AgentUpdated(Success):
     model_config = success("agent data updated successfully.", data=AGENT_EXAMPLE)
 
     message: str = "agent data updated successfully."
-    data: Agent
+    data: SkipValidation[Agent]
 
 
 class AgentDeleted(Success):
@@ -174,12 +174,12 @@ class CalledAgent(BaseModel):
 
     tenant: str
     project_id: str
-    agent: Agent | None
+    agent: SkipValidation[Agent | None]
 
 
 class PreparedCall(BaseModel):
     """What a call needs to know, as of now."""
 
     project: Project
-    agent: Agent
+    agent: SkipValidation[Agent]
     from_number: str | None

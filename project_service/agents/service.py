@@ -28,6 +28,7 @@ from project_service.projects.errors import ActiveAgentNotSetError
 from project_service.provider_keys import repository as provider_keys
 from project_service.provider_keys.errors import ProviderKeyMissingError
 from shared.db import Database, Tx
+from shared.endpoints import validate
 from shared.ids import new_id
 from shared.pagination import Cursors, PageQuery, page_of
 
@@ -39,11 +40,15 @@ def _settings(model: AgentSettings) -> dict[str, Any]:
 
 
 def changed(agent: Agent, change: UpdateAgent) -> dict[str, Any]:
-    """The content of the next version: what `change` gives, and the rest as it is."""
+    """The content of the next version: what `change` gives, and the rest as it is.
+
+    Raises:
+        InvalidRequestError: the rest breaks a rule that is younger than it, and has to be given too.
+    """
     given = {name: getattr(change, name) for name in change.model_fields_set}
     content = {name: given.get(name) or getattr(agent, name) for name in _CONTENT}
     settings = {**_settings(agent), **{name: given[name] for name in AgentSettings.model_fields.keys() & given}}
-    return {**content, "settings": AgentSettings.model_validate(settings)}
+    return {**content, "settings": validate(AgentSettings, settings)}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """What can go wrong with documents."""
 
-from shared.errors import ConflictError, NotFoundError, UnprocessableError
+from shared.errors import ConflictError, NotFoundError, UnavailableError, UnprocessableError
 
 
 class DocumentNotFoundError(NotFoundError):
@@ -25,3 +25,10 @@ class DocumentUnreadableError(UnprocessableError):
     """There is no text to be read in this file."""
 
     code = "document_unreadable"
+
+
+class DocumentReadersBusyError(UnavailableError):
+    """More PDFs than can be read wait already, yours or those of others; try again in a few seconds."""
+
+    code = "document_readers_busy"
+    retry_after_seconds = 10

@@ -15,11 +15,13 @@ ENCRYPTED, BROKEN = 3, 4
 MAX_PAGES = 2_000
 MAX_CHARS = 2_000_000
 MAX_MEMORY = 1 << 30
+MAX_CPU_SECONDS = 60  # where the parent was killed and does not end it
 
 
 def main() -> int:
     """Write what can be read, up to the limits."""
     resource.setrlimit(resource.RLIMIT_AS, (MAX_MEMORY, MAX_MEMORY))
+    resource.setrlimit(resource.RLIMIT_CPU, (MAX_CPU_SECONDS, MAX_CPU_SECONDS))
     logging.disable()  # pypdf warns of every oddity
     written = 0
     try:

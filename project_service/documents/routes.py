@@ -31,6 +31,7 @@ _FORM_BYTES = 64 * 1024
         errors.DocumentExistsError,
         errors.TooManyDocumentsError,
         errors.DocumentUnreadableError,
+        errors.DocumentReadersBusyError,
     ],
     invalid=unprocessable,
 )

@@ -31,9 +31,14 @@ class Documents:
     reader: Reader
 
     async def add(self, tenant: str, agent_id: str, file: UploadedFile) -> Document:
-        """Raises AgentNotFoundError, DocumentUnreadableError, DocumentExistsError, TooManyDocumentsError."""
+        """Read it, cut it and keep its passages.
+
+        Raises:
+            AgentNotFoundError, DocumentUnreadableError, DocumentReadersBusyError, DocumentExistsError
+            TooManyDocumentsError
+        """
         await self._require(tenant, agent_id)
-        kind, size, text = await self.reader.read(file)
+        kind, size, text = await self.reader.read(tenant, file)
         passages = await asyncio.to_thread(passages_of, text)
         if not passages:
             raise DocumentUnreadableError

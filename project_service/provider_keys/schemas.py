@@ -21,7 +21,10 @@ BaseUrl = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, 
 
 
 class SetProviderKey(BaseModel):
-    """A vendor's key. `baseUrl` is where providers without a place of their own are reached, up to and with `/v1`."""
+    """A vendor's key. `baseUrl` is where providers without a place of their own are reached, up to and with `/v1`.
+
+    For `pipecat` it is the bot's WebSocket, `wss://…`, and `apiKey` is sent to it as `Authorization: Bearer`.
+    """
 
     model_config = _CAMEL | ConfigDict(
         extra="forbid", json_schema_extra={"example": {"apiKey": "dg-0123456789abcdef1f3a"}}
@@ -53,6 +56,7 @@ class ProviderKeyList(BaseModel):
 class KeyTest(BaseModel):
     """Whether the vendor takes the key, as it said just now.
 
+    A bot `works` when it opened its WebSocket, which is closed again without a word.
     `unclear`: it answered, but neither took nor refused the key (a server of one's own without a list of models).
     """
 

@@ -20,6 +20,7 @@ from shared.secret_box import SecretBox
 
 # Four characters of a short key would tell too much of it.
 MIN_SHOWN = 16
+_HTTP_OF = {"ws": "http", "wss": "https"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +65,7 @@ class ProviderKeys:
             raise unprocessable([FieldError("apiKey", "malformed", "A key has printable ASCII characters only.")])
         if base_url is not None:
             try:
-                await check_url(base_url, self.allow_private)
+                await check_url(_as_http(provider, base_url), self.allow_private)
             except InvalidUrlError as error:
                 raise unprocessable([FieldError("baseUrl", error.code, error.message)]) from None
 
@@ -107,6 +108,14 @@ class ProviderKeys:
             key.provider: OpenedKey(api_key=self.secrets.open_text(key.sealed), base_url=key.base_url)
             for key in await repository.sealed_of(self.db, tenant, project_id)
         }
+
+
+def _as_http(provider: str, base_url: str) -> str:
+    """WebSockets are where http is: `wss` has to be what `https` has to be."""
+    scheme, separator, place = base_url.partition("://")
+    if PROVIDERS[provider].is_websocket and scheme.lower() in _HTTP_OF:
+        return _HTTP_OF[scheme.lower()] + separator + place
+    return base_url
 
 
 def _require_provider(provider: str) -> None:

@@ -5,24 +5,18 @@ environment of its own under `var`.
 """
 
 import asyncio
-import os
 import sys
-import sysconfig
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import orjson
 from rich.console import Console
 
-from deploy.local.system import ROOT
 from tests.bench.callers import LATEST_MS, Measured
 from tests.bench.sections import Cell, Section, at_least, at_most, load_average, percentile
+from tests.support.pipecat import NoPackageIndexError, output_of, pipecat_python
 
-PIPECAT = "pipecat-ai==1.14.0"
-ENVIRONMENT = ROOT / "var" / "bench" / "pipecat"
-INSTALL_SECONDS = 420.0
 STEPS = (10, 20, 30, 40, 60, 80, 120, 160)
 SECONDS = 20
 # The callers begin within four seconds; loading takes two, and what is overloaded ends late.
@@ -52,7 +46,7 @@ class Agent:
     async def _step(self, calls: int) -> None:
         arguments = (*self.command, str(calls), str(SECONDS), *self.options)
         with suppress(TimeoutError):
-            told = await _output(arguments, LIMIT_SECONDS)
+            told = await output_of(arguments, LIMIT_SECONDS)
             self.steps[calls] = Measured(**orjson.loads(told.splitlines()[-1]))
 
     @property
@@ -67,52 +61,14 @@ def keeps_up(found: Measured) -> bool:
     return p95 is not None and p95 <= LATEST_MS
 
 
-async def _output(command: Sequence[str], limit_seconds: float) -> bytes:
-    """What a program prints.
-
-    Raises:
-        TimeoutError: it took too long, and was killed.
-        RuntimeError: it failed; the text ends with what it complained of.
-    """
-    pipe = asyncio.subprocess.PIPE
-    process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, stdout=pipe, stderr=pipe)
-    try:
-        async with asyncio.timeout(limit_seconds):
-            told, complaint = await process.communicate()
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if process.returncode:
-        raise RuntimeError(f"{command[0]} failed: {complaint.decode(errors='replace')[-500:]}")
-    return told
-
-
-async def _pipecat_python() -> Path:
-    """The interpreter that has Pipecat, and behind it what is installed here.
-
-    Raises:
-        RuntimeError, TimeoutError, OSError: it can't be installed.
-    """
-    python = ENVIRONMENT / "bin" / "python"
-    installed = ENVIRONMENT / PIPECAT
-    if not installed.exists():
-        await _output((sys.executable, "-m", "venv", "--clear", str(ENVIRONMENT)), INSTALL_SECONDS)
-        await _output((str(python), "-m", "pip", "install", "--quiet", PIPECAT), INSTALL_SECONDS)
-        packages = ENVIRONMENT / "lib" / f"python{sysconfig.get_python_version()}" / "site-packages"
-        (packages / "talkstack.pth").write_text(sysconfig.get_path("purelib") + os.linesep)
-        installed.touch()
-    return python
-
-
 async def pipecat(_rig: object = None) -> list[Section]:
     """About 12 minutes: conversations at once, ours beside Pipecat, each until it answers too late."""
     before, notes = load_average(), []
     agents = [Agent(OURS, (sys.executable, "-m", "tests.bench.peers.our_agent"))]
     try:
-        command = (str(await _pipecat_python()), "-m", "tests.bench.peers.pipecat_agent")
+        command = (str(await pipecat_python()), "-m", "tests.bench.peers.pipecat_agent")
         agents += [Agent(WITH_OURS, command, ("ours",)), Agent(WITH_LIBRARY, command, ("library",))]
-    except (RuntimeError, TimeoutError, OSError) as error:
+    except (NoPackageIndexError, RuntimeError, TimeoutError, OSError) as error:
         notes.append(f"Without Pipecat, which can't be installed: {error}")
     for calls in STEPS:
         for agent in agents:

@@ -5,34 +5,21 @@ The others have a database with the tables of calls.
 
 from collections.abc import AsyncIterator
 
-import aiohttp
 import pytest
-import pytest_asyncio
 
-from deploy.local.stack import Stack
 from shared.db import Database
 from shared.migrations import migrate
 from tests.support.calls import MIGRATIONS
+from tests.support.whole_stack import QUICK, session, stack
 
-SETTINGS = {
-    "RING_TIMEOUT_SECONDS": "6",
-    "DRAIN_SECONDS": "90",
-    "PASSWORD_HASH_THREADS": "1",
-    "SWEEP_SECONDS": "1",
-}
+__all__ = ["session", "stack"]
+
+SETTINGS = {**QUICK, "SWEEP_SECONDS": "1"}
 
 
-@pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def stack(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stack]:
-    async with await Stack.start(tmp_path_factory.mktemp("stack"), extra_env=SETTINGS) as running:
-        yield running
-        running.at_once.set()
-
-
-@pytest_asyncio.fixture(loop_scope="session")
-async def session() -> AsyncIterator[aiohttp.ClientSession]:
-    async with aiohttp.ClientSession() as client:
-        yield client
+@pytest.fixture(scope="session")
+def stack_settings() -> dict[str, str]:
+    return SETTINGS
 
 
 @pytest.fixture

@@ -1,7 +1,8 @@
 """OpenAI's Realtime API on loopback, each of whose messages has to be what the vendor's own library understands.
 
 The rules kept here: one response at a time, no audio without a commit of 100 ms, no truncation behind the end of what
-was sent, errors with the `event_id` of what caused them.
+was sent, no output of a call that was never made, errors with the `event_id` of what caused them. Beyond the vendor's
+rules it complains of a call that had no output when the next answer was asked for, or two.
 """
 
 import asyncio
@@ -23,11 +24,15 @@ PIECE = HZ // 5
 
 @dataclass(slots=True)
 class Reply:
-    """One response: words with so much sound, and calls of functions."""
+    """One response: words with so much sound, and calls of functions; it ends when all were made for so long.
+
+    Arguments that are text go out as they are.
+    """
 
     text: str = ""
     seconds: float = 0.6
-    calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
+    calls: list[tuple[str, dict[str, Any] | str]] = field(default_factory=list)
+    lingers: float = 0.0
 
 
 @cache
@@ -74,6 +79,8 @@ class RealtimeSession:
         self._sent_ms: dict[str, float] = {}
         self._response: asyncio.Task[None] | None = None
         self.received: list[dict[str, Any]] = []
+        self.outputs: dict[str, list[str]] = {}
+        """What the calls that were made had as outputs."""
         self.complaints: list[str] = []
 
     async def run(self) -> None:
@@ -108,7 +115,7 @@ class RealtimeSession:
             case "input_audio_buffer.commit":
                 await self._commit(event)
             case "conversation.item.create":
-                await self._added({"id": f"item_{next(self._ids)}", **event["item"]})
+                await self._create(event)
             case "conversation.item.truncate":
                 await self._truncate(event)
             case "response.create":
@@ -129,6 +136,17 @@ class RealtimeSession:
             usage = {"type": "tokens", "input_tokens": 13, "output_tokens": 9, "total_tokens": 22}
             kind = "conversation.item.input_audio_transcription.completed"
             await self._send(kind, item_id=item, content_index=0, transcript=self._texts.pop(0), usage=usage)
+
+    async def _create(self, event: dict[str, Any]) -> None:
+        item = event["item"]
+        if item["type"] == "function_call":
+            self.outputs[item["call_id"]] = []
+        elif item["type"] == "function_call_output":
+            if item["call_id"] not in self.outputs:
+                await self._refuse(event, "invalid_tool_call_id")
+                return
+            self.outputs[item["call_id"]].append(item["output"])
+        await self._added({"id": f"item_{next(self._ids)}", **item})
 
     async def _added(self, item: dict[str, Any]) -> None:
         await self._send("conversation.item.added", item=item, previous_item_id=None)
@@ -153,7 +171,11 @@ class RealtimeSession:
         if self._response and not self._response.done():
             await self._refuse(event, "conversation_already_has_active_response")
             return
-        self._response = asyncio.create_task(self._speak(self._replies.pop(0)))
+        self.complaints += [f"{call} has {len(had)} outputs" for call, had in self.outputs.items() if len(had) != 1]
+        reply = self._replies.pop(0)
+        if event.get("response", {}).get("tool_choice") == "none":
+            reply.calls.clear()
+        self._response = asyncio.create_task(self._speak(reply))
 
     async def _speak(self, reply: Reply) -> None:
         match self._fault():
@@ -170,6 +192,7 @@ class RealtimeSession:
             await self._say(reply, f"item_{next(self._ids)}")
         for index, (name, arguments) in enumerate(reply.calls, 1):
             await self._call(index, name, arguments)
+        await asyncio.sleep(reply.lingers)
         await self._done("completed")
 
     async def _say(self, reply: Reply, item: str) -> None:
@@ -198,16 +221,18 @@ class RealtimeSession:
         item_done = message | {"content": content}
         await self._send("response.output_item.done", response_id="resp_1", output_index=0, item=item_done)
 
-    async def _call(self, index: int, name: str, arguments: dict[str, Any]) -> None:
+    async def _call(self, index: int, name: str, arguments: dict[str, Any] | str) -> None:
+        call_id = f"call_{next(self._ids)}"
         call = {
             "id": f"item_{next(self._ids)}",
             "type": "function_call",
             "status": "completed",
-            "call_id": f"call_{index}",
+            "call_id": call_id,
             "name": name,
-            "arguments": orjson.dumps(arguments).decode(),
+            "arguments": arguments if isinstance(arguments, str) else orjson.dumps(arguments).decode(),
         }
         await self._send("response.output_item.added", response_id="resp_1", output_index=index, item=call)
+        self.outputs[call_id] = []
         await self._send("response.output_item.done", response_id="resp_1", output_index=index, item=call)
 
     async def _done(self, status: str, details: dict[str, Any] | None = None) -> None:

@@ -102,6 +102,7 @@ async def tools(db: Database, carrier: Any, recordings: Path, lease: timedelta =
         currency="USD",
         vendors=Vendors(KeyRing(NoKeys()), Sessions(allow_private=True), {}),
         pre_dial=PreDial(db, NoServers(), SecretBox(SECRET, PURPOSE), SystemClock()),
+        limits=LIMITS,
     )
 
 

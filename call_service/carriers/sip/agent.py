@@ -101,9 +101,9 @@ class UserAgent:
         if not ladders:
             self._ladders.pop(call_id, None)
 
-    def record(self, ladder: Ladder, message: Message, flow: Flow) -> None:
-        """Record a message that came before its call was known."""
-        ladder.add(self._clock.now(), flow, message.encode(), is_sent=False)
+    def record(self, ladder: Ladder, message: Message, flow: Flow, *, is_sent: bool = False) -> None:
+        """Record a message of a call that is not known yet, or never will be."""
+        ladder.add(self._clock.now(), flow, message.encode(), is_sent=is_sent)
 
     def contact(self, flow: Flow) -> tuple[str, str]:
         """Our Contact towards this peer."""

@@ -11,7 +11,7 @@ from random import Random, SystemRandom
 
 import structlog
 
-from call_service.carriers.port import CarrierRejectedError, Cause, DialRequest, OutcomeUnknownError
+from call_service.carriers.port import CarrierRejectedError, Cause, DialRequest, OutcomeUnknownError, RefusedCall
 from call_service.carriers.port import IncomingCall as Invite
 from call_service.carriers.rtp import PortsExhaustedError, RtpEngine
 from call_service.carriers.sip.agent import CONTACT_USER, UserAgent
@@ -181,6 +181,10 @@ class SipCarrier:
 
     def on_call(self, listener: Callable[[Invite], None]) -> None:
         self.on_invite = listener
+
+    def on_refusal(self, listener: Callable[[RefusedCall], None]) -> None:
+        """Tell of calls that were refused before they reached `on_invite`."""
+        self._desk.on_refusal = listener
 
     async def close(self) -> None:
         """Refuse what rings, hang up what talks, take registrations back, close the sockets."""

@@ -7,18 +7,23 @@ from typing import TypeVar
 import structlog
 
 from call_service.carriers.numbers import e164_of
+from call_service.carriers.port import Cause, RefusedCall
 from call_service.carriers.sip.agent import ABOUT_US, ALLOW, UserAgent, unsupported_by_us
 from call_service.carriers.sip.digest import Challenger
 from call_service.carriers.sip.flow import Address, Flow
+from call_service.carriers.sip.incoming import called, caller
 from call_service.carriers.sip.line import TrunkLine
-from call_service.carriers.sip.message import Headers, Request, respond
+from call_service.carriers.sip.message import Headers, Request, Response, respond
 from call_service.carriers.sip.roster import Roster
 from call_service.carriers.sip.server_transactions import InviteServer
 from call_service.carriers.sip.syntax import user_of
+from call_service.signalling.ladder import Ladder
 
 log = structlog.get_logger()
 
 RETRY_LATER: Headers = (("Retry-After", "10"),)
+# A wrong password, or an answer to a challenge that is too old: then the next one is right.
+DIGEST_REFUSED = "digest_refused"
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -30,7 +35,10 @@ FORGIVEN_SECONDS = 300.0
 
 
 class FrontDesk:
-    """Gives INVITEs of the trunks in `roster` to `on_invite`. `ignored` counts what got no answer."""
+    """Gives INVITEs of the trunks in `roster` to `on_invite`. `ignored` counts what got no answer.
+
+    `on_refusal` is told of those that are refused here.
+    """
 
     def __init__(
         self,
@@ -40,6 +48,7 @@ class FrontDesk:
         on_invite: Callable[[Sequence[TrunkLine], InviteServer], None],
     ) -> None:
         self.ignored = 0
+        self.on_refusal: Callable[[RefusedCall], None] = lambda _refused: None
         self._agent = agent
         self._challenger = challenger
         self._roster = roster
@@ -85,7 +94,9 @@ class FrontDesk:
         if claimed and found:
             found.append(claimed)
         elif claimed and not self._is_ignored(flow.peer.host):
-            self._answer(request, flow, 401, self.challenge(claimed))
+            response = self._answer(request, flow, 401, self.challenge(claimed))
+            if named:
+                self._tell([named], request, flow, response, DIGEST_REFUSED)
         called = user_of(request.uri)
         names = {called, e164_of(called)}
         return sorted(found, key=lambda line: names.isdisjoint(line.trunk.caller_ids))
@@ -112,20 +123,32 @@ class FrontDesk:
 
     def _invite(self, lines: Sequence[TrunkLine], request: Request, flow: Flow) -> None:
         if unsupported := unsupported_by_us(request):
-            self._answer(request, flow, 420, unsupported)
+            self._tell(lines, request, flow, self._answer(request, flow, 420, unsupported), "unsupported_extension")
         elif self._agent.transactions.is_merged(request):
             # The same INVITE by another way (8.2.2.2).
             self._answer(request, flow, 482, ())
         elif all(line.is_full for line in lines):
-            self._answer(request, flow, 503, RETRY_LATER)
+            self._tell(lines, request, flow, self._answer(request, flow, 503, RETRY_LATER), Cause.TRUNK_BUSY)
         else:
             transaction = self._agent.transactions.serve(request, flow)
             if isinstance(transaction, InviteServer):
                 self._on_invite(lines, transaction)
 
-    def _answer(self, request: Request, flow: Flow, status: int, headers: Headers) -> None:
+    def _answer(self, request: Request, flow: Flow, status: int, headers: Headers) -> Response:
+        response = respond(request, status, tag=self._agent.token(), headers=headers)
         if transaction := self._agent.transactions.serve(request, flow):
-            transaction.respond(respond(request, status, tag=self._agent.token(), headers=headers))
+            transaction.respond(response)
+        return response
+
+    def _tell(
+        self, lines: Sequence[TrunkLine], request: Request, flow: Flow, response: Response, reason: str
+    ) -> None:
+        if request.method != "INVITE":
+            return
+        ladder, trunks = Ladder(), [line.trunk.name for line in lines]
+        self._agent.record(ladder, request, flow)
+        self._agent.record(ladder, response, flow, is_sent=True)
+        self.on_refusal(RefusedCall(trunks, caller(request), called(request), response.status, reason, ladder))
 
 
 def _remember(known: OrderedDict[K, V], key: K, value: V) -> None:

@@ -51,8 +51,8 @@ class IncomingCall:
         self.trunks = trunks
         self.trunk = trunks[0]
         self.call_id = request.call_id
-        self.from_ = _caller(request)
-        self.to = _called(request)
+        self.from_ = caller(request)
+        self.to = called(request)
         self.is_open = True
         self.ladder = Ladder()
         self._agent = agent
@@ -164,7 +164,7 @@ class IncomingCall:
         self._on_decided(self)
 
 
-def _caller(request: Request) -> str:
+def caller(request: Request) -> str:
     """Whom the trunk vouches for (RFC 3325), else whom From names; nobody when the caller wants that (RFC 3323)."""
     wishes = {wish.strip().lower() for value in request.all("Privacy") for wish in value.replace(",", ";").split(";")}
     if wishes & {"id", "user"}:
@@ -176,7 +176,7 @@ def _caller(request: Request) -> str:
     return user_of((asserted or [request.from_])[0].uri)
 
 
-def _called(request: Request) -> str:
+def called(request: Request) -> str:
     """Whom the request goes to; a registrar sends to our Contact, and the number is in To."""
     user = user_of(request.uri)
     return user_of(request.to.uri) if user == CONTACT_USER else user

@@ -21,14 +21,21 @@ Part = Spoken | ToolCall
 
 
 class Answer:
-    """`take` gets its events, `parts` gives what they mean. `cut` hears what was not heard of an item."""
+    """`take` gets its events, `parts` gives what they mean.
 
-    def __init__(self, meter: Meter, cut: Callable[[str, int], None]) -> None:
+    `cut` hears what was not heard of an item, `drop` of calls that nobody reads.
+    """
+
+    def __init__(self, meter: Meter, cut: Callable[[str, int], None], drop: Callable[[str], None]) -> None:
         self._meter = meter
         self._cut = cut
+        self._drop = drop
+        self._called: list[str] = []
         self._parts: asyncio.Queue[Part | VendorError | None] = asyncio.Queue(MAX_WAITING)
         self._is_over = asyncio.Event()
         self._is_left = False
+        self.is_read = False
+        """Has somebody read it to its end?"""
         self._asked_at: float | None = asyncio.get_running_loop().time()
         self._item = ""
         self._words = ""  # that came since the last sound
@@ -50,6 +57,8 @@ class Answer:
     def leave(self) -> None:
         """Nobody reads on; its end is still waited for."""
         self._is_left = True
+        for call_id in self._called:
+            self._drop(call_id)
 
     async def parts(self) -> AsyncGenerator[Part]:
         """Sound with its words, and calls of functions. Raises VendorError."""
@@ -57,6 +66,7 @@ class Answer:
             if isinstance(part, VendorError):
                 raise part
             yield part
+        self.is_read = True
 
     def fail(self, error: VendorError) -> None:
         """The connection is gone."""
@@ -90,9 +100,15 @@ class Answer:
 
     def _item_done(self, item: Mapping[str, Any]) -> None:
         if item["type"] == "function_call":
-            self._put(PartialCall(str(item["call_id"]), str(item["name"]), str(item["arguments"])).complete())
+            self._call_done(PartialCall(str(item["call_id"]), str(item["name"]), str(item["arguments"])).complete())
         elif self._item:
             self._say(b"")  # the words that came behind the last sound
+
+    def _call_done(self, call: ToolCall) -> None:
+        if self._is_left:
+            self._drop(call.id)
+        self._called.append(call.id)
+        self._put(call)
 
     def _done(self, response: Mapping[str, Any]) -> None:
         for unit, amount in messages.usage_of(response).items():

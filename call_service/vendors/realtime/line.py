@@ -10,21 +10,21 @@ import aiohttp
 import orjson
 
 from call_service.llm.messages import ToolCall
-from call_service.tools.exchange import Exchange, Use
+from call_service.tools.rounds import in_rounds
 from call_service.tools.toolbox import Toolbox
 from call_service.vendors.connection import Connection, WebSocket
 from call_service.vendors.errors import VendorBusyError, VendorError, VendorProtocolError, VendorUnreachableError
 from call_service.vendors.realtime import messages
 from call_service.vendors.realtime.answer import Answer
+from call_service.vendors.realtime.calls import Calls
 from call_service.vendors.realtime.messages import Event
 from call_service.voice.brain.prompt import command_of
 from call_service.voice.direct import Told
-from call_service.voice.ports import AgentProfile, BrainOutput, Collected, EndCall, Spoken, Turn
+from call_service.voice.ports import AgentProfile, BrainOutput, Spoken, Turn
 
 MAX_WAITING = 1_000
 # A new answer may not be asked for before the one that was cancelled has ended.
 CANCEL_SECONDS = 1.0
-ROUNDS = 4
 KNOWN_UTTERANCES = 4
 CLOSE_SECONDS = 2.0
 
@@ -44,8 +44,7 @@ class RealtimeLine:
         self._utterances: deque[tuple[bytes, asyncio.Future[str]]] = deque(maxlen=KNOWN_UTTERANCES)
         self._uncommitted: deque[asyncio.Future[str]] = deque()
         self._transcribing: dict[str, asyncio.Future[str]] = {}
-        self._tools = Toolbox()
-        self._late: list[tuple[str, Use]] = []
+        self._calls = Calls(Toolbox(), self._send)
 
     @property
     def is_open(self) -> bool:
@@ -58,8 +57,9 @@ class RealtimeLine:
 
     def begin(self, profile: AgentProfile, tools: Toolbox | None = None) -> None:
         """The call was answered."""
-        self._tools = tools or Toolbox()
-        self._send(messages.session(profile, self._voice, self._options, self._tools))
+        tools = tools or Toolbox()
+        self._calls = Calls(tools, self._send)
+        self._send(messages.session(profile, self._voice, self._options, tools))
 
     def tell(self, told: Told) -> None:
         """Add to the conversation."""
@@ -71,61 +71,30 @@ class RealtimeLine:
 
     async def respond(self, heard: bytes | None = None, anchor: Turn | None = None) -> AsyncGenerator[BrainOutput]:
         """Sound as it comes, what its tools make of it, values, and the end of the call last. Raises VendorError."""
-        self._tell_late_results()
+        self._calls.tell_late()
         if heard is not None:
             self._hear(heard)
-        ends = has_spoken = False
-        for _ in range(ROUNDS):
-            calls: list[ToolCall] = []
-            async with aclosing(self._answer_parts(calls)) as parts:
-                async for part in parts:
-                    has_spoken = has_spoken or bool(part.pcm)
-                    yield part
-            commands = [command for call in calls if (command := command_of(call))]
-            ends = ends or EndCall() in commands
-            for command in commands:
-                if isinstance(command, Collected):
-                    yield command
-            if not calls:
-                break
-            exchange = self._tools.use(calls, anchor)
-            async with aclosing(self._outputs_of(exchange, has_spoken=has_spoken)) as outputs:
+        try:
+            async with aclosing(in_rounds(self._round, lambda calls: self._calls.use(calls, anchor))) as outputs:
                 async for output in outputs:
                     yield output
-            if exchange.is_settled(has_spoken=has_spoken):
-                break
-        if ends:
-            yield EndCall()
+        finally:
+            self._calls.tell()
 
-    async def _answer_parts(self, calls: list[ToolCall]) -> AsyncGenerator[Spoken]:
-        answer = await self._ask()
+    async def _round(self, calls: list[ToolCall], is_last: bool) -> AsyncGenerator[BrainOutput]:
+        self._calls.tell()
+        answer = await self._ask(words_only=is_last)
         try:
             async with aclosing(answer.parts()) as parts:
                 async for part in parts:
-                    if isinstance(part, ToolCall):
-                        calls.append(part)
-                    else:
+                    if isinstance(part, Spoken):
                         yield part
+                        continue
+                    calls.append(part)
+                    if command := command_of(part):
+                        yield command
         finally:
             self._let_go(answer)
-
-    async def _outputs_of(self, exchange: Exchange, *, has_spoken: bool) -> AsyncGenerator[BrainOutput]:
-        """What its tools do. The model gets the results, those that an interruption does not wait for later."""
-        try:
-            async with aclosing(exchange.outputs(has_spoken=has_spoken)) as outputs:
-                async for output in outputs:
-                    yield output
-        finally:
-            for message in exchange.messages()[1:]:
-                self._send(messages.tool_result(message["tool_call_id"], message["content"]))
-            named = zip(exchange.calls, exchange.uses, strict=True)
-            self._late += [(call.name, use) for call, use in named if use.result is None]
-
-    def _tell_late_results(self) -> None:
-        for name, use in self._late:
-            if use.result:
-                self.tell(Told("system", f"The tool {name} has finished: {use.result.text}"))
-        self._late = [(name, use) for name, use in self._late if not use.task.done()]
 
     def abandon(self) -> None:
         """It is asked no more."""
@@ -155,18 +124,20 @@ class RealtimeLine:
             self._send(event)
         return text
 
-    async def _ask(self) -> Answer:
+    async def _ask(self, *, words_only: bool) -> Answer:
         if self._answer:
             await self._answer.ended(CANCEL_SECONDS)
         if self._broken or not self._task:
             raise self._broken or VendorUnreachableError("s2s", "not connected")
-        self._answer = Answer(self._connection.meter, self._cut)
-        self._send({"type": "response.create", "event_id": "ask"})
+        self._answer = Answer(self._connection.meter, self._cut, self._calls.drop)
+        self._send(messages.answer(words_only=words_only))
         return self._answer
 
     def _let_go(self, answer: Answer) -> None:
+        if answer.is_read:
+            return
+        answer.leave()
         if not answer.has_ended:
-            answer.leave()
             self._send({"type": "response.cancel", "event_id": "cancel"})
 
     def _cut(self, item_id: str, heard_ms: int) -> None:

@@ -7,8 +7,11 @@ from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import orjson
+
 from call_service.carriers.g711 import encode
 from call_service.carriers.port import SAMPLE_RATE
+from call_service.llm.messages import ToolCall
 from call_service.tools.toolbox import Toolbox
 from call_service.vendors.errors import VendorBusyError, VendorError, VendorKeyError, VendorRejectedError
 from call_service.voice.brain.prompt import messages
@@ -21,8 +24,9 @@ TRANSCRIBES = "gpt-transcribe"
 MULAW = {"type": "audio/pcmu"}
 # One message may hold 15 MiB; ten seconds are 107 kB of base64.
 PIECE_BYTES = 2 * SAMPLE_RATE * 10
-# What may fail without harm: the answer was complete already, or less of it was sent than we thought.
-HARMLESS = ("cancel", "truncate")
+# What may fail without harm: the answer was complete already, less of it was sent than we thought, or a call in it was
+# cancelled before it was complete.
+HARMLESS = ("cancel", "truncate", "result")
 _NO_CREDIT = frozenset({"insufficient_quota", "invalid_api_key", "account_deactivated", "billing_hard_limit_reached"})
 _PASSES = frozenset({"rate_limit_exceeded", "server_error", "session_expired", "vector_store_timeout"})
 
@@ -70,10 +74,24 @@ def item(told: Told) -> Event:
     return {"type": "conversation.item.create", "item": {"type": "message", "role": told.role, "content": content}}
 
 
+def answer(*, words_only: bool) -> Event:
+    """The model is asked; for `words_only` it may call no functions."""
+    asked: Event = {"type": "response.create", "event_id": "ask"}
+    return asked | {"response": {"tool_choice": "none"}} if words_only else asked
+
+
+def repeated(call: ToolCall) -> Event:
+    """A call that the model had an output for already, under another name, so that it can have one more."""
+    arguments = orjson.dumps(call.arguments).decode()
+    again = {"type": "function_call", "call_id": f"late_{call.id}", "name": call.name, "arguments": arguments}
+    return {"type": "conversation.item.create", "event_id": f"result_{call.id}", "item": again}
+
+
 def tool_result(call_id: str, output: str) -> Event:
     """What a function has returned."""
     return {
         "type": "conversation.item.create",
+        "event_id": f"result_{call_id}",
         "item": {"type": "function_call_output", "call_id": call_id, "output": output},
     }
 

@@ -5,17 +5,17 @@ from contextlib import aclosing
 
 from call_service.llm import Delta, LlmClient, LlmError, LlmRejectedError, Message, TextDelta, ToolCall
 from call_service.tools.exchange import Exchange
+from call_service.tools.rounds import ROUNDS, in_rounds
 from call_service.tools.toolbox import Toolbox
 from call_service.voice.brain.expects import say
 from call_service.voice.brain.prompt import MarkerFilter, command_of, messages, used_now
 from call_service.voice.brain.sentences import SentenceBuffer, split_sentences
-from call_service.voice.ports import AgentProfile, BrainOutput, Collected, EndCall, EngineError, Say, Transfer, Turn
+from call_service.voice.ports import AgentProfile, BrainOutput, Collected, EndCall, EngineError, Turn
 
 _ANSWERED = "(The call was just answered. Greet the person and say why you call or offer your help.)"
 _SILENT = "(The person has said nothing for a while. Ask shortly whether they are still there.)"
 _GIVE_UP = "(The person still says nothing. Say that you cannot hear them, say goodbye and end the call.)"
 _SILENCES_BEFORE_END = 2
-_ROUNDS = 4  # how often a model is asked within one answer, when it calls tools
 
 
 class LlmBrain:
@@ -42,7 +42,6 @@ class LlmConversation:
         self._tools = tools
         self._takes_tools = True
         self._noted: set[Collected] = set()
-        self._has_spoken = False
         self._history: Sequence[Turn] = ()
 
     async def opening(self) -> AsyncGenerator[BrainOutput]:
@@ -77,36 +76,15 @@ class LlmConversation:
         last = count >= _SILENCES_BEFORE_END
         return self._answer(_GIVE_UP if last else _SILENT, ends=last)
 
-    async def _answer(self, heard: str, *, ends: bool = False) -> AsyncGenerator[BrainOutput]:
+    def _answer(self, heard: str, *, ends: bool = False) -> AsyncGenerator[BrainOutput]:
         """What the model says and does; it is asked again with what its tools have found."""
         used: list[Exchange] = []
-        last: BrainOutput | None = EndCall() if ends else None
-        while len(used) < _ROUNDS:
-            calls: list[ToolCall] = []
-            async with aclosing(self._round(heard, used, calls)) as outputs:
-                async for output in outputs:
-                    if isinstance(output, EndCall | Transfer):
-                        last = last or output
-                    elif self._is_news(output):
-                        yield output
-            if not calls or used[-1].is_settled(has_spoken=self._has_spoken):
-                break
-        if last:
-            yield last
 
-    async def _round(self, heard: str, used: list[Exchange], calls: list[ToolCall]) -> AsyncGenerator[BrainOutput]:
-        """One answer of the model, and what its `calls` lead to."""
-        self._has_spoken = False
-        async with aclosing(self._outputs(heard, used, calls)) as outputs:
-            async for output in outputs:
-                self._has_spoken = self._has_spoken or isinstance(output, Say)
-                yield output
-        if not calls:
-            return
-        used.append(self._tools.use(calls, self._history[-1] if self._history else None))
-        async with aclosing(used[-1].outputs(has_spoken=self._has_spoken)) as outputs:
-            async for output in outputs:
-                yield output
+        def use(calls: Sequence[ToolCall]) -> Exchange:
+            used.append(self._tools.use(calls, self._history[-1] if self._history else None))
+            return used[-1]
+
+        return in_rounds(lambda calls, _is_last: self._outputs(heard, used, calls), use, EndCall() if ends else None)
 
     def _is_news(self, output: BrainOutput) -> bool:
         """Values only the first time."""
@@ -125,7 +103,7 @@ class LlmConversation:
             async with aclosing(self._deltas(heard, used)) as deltas:
                 async for delta in deltas:
                     calls.extend([delta] if isinstance(delta, ToolCall) else [])
-                    for output in _meaning(delta, sentences, markers):
+                    for output in filter(self._is_news, _meaning(delta, sentences, markers)):
                         yield output
         except LlmError as error:
             raise EngineError("llm", str(error)) from error
@@ -154,7 +132,7 @@ class LlmConversation:
             return messages(self._profile, self._history, heard, tools=False)
         before = [exchange for exchange in self._tools.exchanges if exchange not in used]
         asked = messages(self._profile, self._history, heard, tools=True, rules=self._tools.rules, before=before)
-        return [*asked, *used_now(used, _ROUNDS)]
+        return [*asked, *used_now(used, ROUNDS)]
 
 
 def _meaning(delta: Delta, sentences: SentenceBuffer, markers: MarkerFilter) -> Iterator[BrainOutput]:

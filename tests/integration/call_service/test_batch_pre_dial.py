@@ -70,94 +70,84 @@ class Asked:
         await server.close()
 
 
-@pytest.fixture
-async def asked() -> Asked:
-    return Asked()
+@dataclass
+class Scene:
+    """A customer whose server is asked, and a worker that asks it."""
+
+    customer: Customer
+    projects: FakeProjects
+    db: Database
+    folder: Path
+    asked: Asked
+    hook: str
+    board: Switchboard = field(default_factory=Switchboard)
+
+    async def upload(self, content: bytes, **fields: str) -> dict[str, Any]:
+        return await upload(self.customer, self.projects, content, **fields)
+
+    async def asking_batch(self, content: bytes = NAMED) -> dict[str, Any]:
+        return await self.upload(content, preDialUrl=self.hook, preDialSecret=SIGNING)
+
+    async def shown(self, batch: dict[str, Any]) -> dict[str, Any]:
+        return dict((await self.customer.ask("GET", f"/batch/{batch['id']}"))[1])
+
+    async def contact(self, batch: dict[str, Any]) -> dict[str, Any]:
+        _, answer = await self.customer.ask("GET", f"/batch/{batch['id']}/calls")
+        return dict(answer["data"][0])
+
+    async def reached(self, batch: dict[str, Any], decision: str) -> dict[str, Any]:
+        """The contact, once there is such a decision about it."""
+        found: dict[str, Any] = {}
+
+        async def is_decided() -> bool:
+            nonlocal found
+            found = await self.contact(batch)
+            return decision in {known["decision"] for known in found["decisions"]} and found["reason"] is not None
+
+        await eventually(is_decided, 15)
+        return found
+
+    @asynccontextmanager
+    async def at_work(self, *, limit_seconds: float = 3) -> AsyncIterator[None]:
+        """A worker that asks."""
+        async with GuardedClient(allow_private=True, total_timeout=timedelta(seconds=limit_seconds)) as client:
+            box = SecretBox(SECRET, PURPOSE)
+            asking = PreDial(self.db, client, box, SystemClock(), retry_seconds=0.01)
+            at_hand = replace(await tools(self.db, self.board, self.folder), pre_dial=asking)
+            worker = Worker(self.db, at_hand, claimers(self.db, "worker"), owner="worker", max_calls=10)
+            async with running(worker.run(10), "worker"):
+                yield
+                await self.board.close()
+                await worker.drain()
 
 
 @pytest.fixture
-async def hook(asked: Asked) -> AsyncIterator[str]:
-    async with asked.serving() as url:
-        yield url
-
-
-@pytest.fixture
-async def board() -> Switchboard:
-    return Switchboard()
-
-
-@asynccontextmanager
-async def at_work(db: Database, board: Switchboard, folder: Path, *, limit_seconds: float = 3) -> AsyncIterator[None]:
-    """A worker that asks."""
-    async with GuardedClient(allow_private=True, total_timeout=timedelta(seconds=limit_seconds)) as client:
-        asking = PreDial(db, client, SecretBox(SECRET, PURPOSE), SystemClock(), retry_seconds=0.01)
-        at_hand = replace(await tools(db, board, folder), pre_dial=asking)
-        worker = Worker(db, at_hand, claimers(db, "worker"), owner="worker", max_calls=10)
-        async with running(worker.run(10), "worker"):
-            yield
-            await board.close()
-            await worker.drain()
-
-
-async def contact(customer: Customer, batch: dict[str, Any]) -> dict[str, Any]:
-    _, answer = await customer.ask("GET", f"/batch/{batch['id']}/calls")
-    return dict(answer["data"][0])
-
-
-async def reached(customer: Customer, batch: dict[str, Any], decision: str) -> dict[str, Any]:
-    """The contact, once there is such a decision about it."""
-    found: dict[str, Any] = {}
-
-    async def is_decided() -> bool:
-        nonlocal found
-        found = await contact(customer, batch)
-        return decision in {known["decision"] for known in found["decisions"]} and found["reason"] is not None
-
-    await eventually(is_decided, 15)
-    return found
-
-
-async def asking_batch(customer: Customer, projects: FakeProjects, hook: str, content: bytes = NAMED) -> dict[str, Any]:
-    return await upload(customer, projects, content, preDialUrl=hook, preDialSecret=SIGNING)
+async def scene(customer: Customer, projects: FakeProjects, db: Database, tmp_path: Path) -> AsyncIterator[Scene]:
+    asked = Asked()
+    async with asked.serving() as hook:
+        yield Scene(customer, projects, db, tmp_path, asked, hook)
 
 
 @pytest.mark.parametrize("key", [None, "another-encryption-key-0123456789abcdef"])
-async def test_a_secret_that_can_not_be_read_is_no_consent(
-    customer: Customer,
-    projects: FakeProjects,
-    db: Database,
-    tmp_path: Path,
-    asked: Asked,
-    hook: str,
-    board: Switchboard,
-    key: str | None,
-) -> None:
+async def test_a_secret_that_can_not_be_read_is_no_consent(scene: Scene, key: str | None) -> None:
     """The calls broke their workers, and came back to the queue after each lease."""
-    batch = await asking_batch(customer, projects, hook)
+    batch = await scene.asking_batch()
     sealed = SecretBox(key, PURPOSE).seal_text(SIGNING) if key else "not base64"
-    await db.execute("UPDATE batches SET pre_dial_secret = $1", sealed)
-    async with at_work(db, board, tmp_path):
-        found = await reached(customer, batch, "ask")
-    assert (found["reason"], board.numbers, asked.bodies) == ("pre_dial_failed", [], [])
-    assert await db.fetchval("SELECT detail->>'cause' FROM batch_decisions WHERE decision = 'ask'") == (
+    await scene.db.execute("UPDATE batches SET pre_dial_secret = $1", sealed)
+    async with scene.at_work():
+        found = await scene.reached(batch, "ask")
+    assert (found["reason"], scene.board.numbers, scene.asked.bodies) == ("pre_dial_failed", [], [])
+    assert await scene.db.fetchval("SELECT detail->>'cause' FROM batch_decisions WHERE decision = 'ask'") == (
         "secret_unreadable"
     )
 
 
-async def test_who_is_agreed_to_is_dialled(
-    customer: Customer,
-    projects: FakeProjects,
-    db: Database,
-    tmp_path: Path,
-    asked: Asked,
-    hook: str,
-    board: Switchboard,
-) -> None:
-    batch = await asking_batch(customer, projects, hook)
-    async with at_work(db, board, tmp_path):
-        await eventually(lambda: board.numbers == ["+12025550100"], 15)
-    [row] = await db.fetch("SELECT id, batch_line FROM calls")
-    assert asked.bodies == [
+async def test_who_is_agreed_to_is_dialled(scene: Scene) -> None:
+    batch = await scene.asking_batch()
+    async with scene.at_work():
+        await eventually(lambda: scene.board.numbers == ["+12025550100"], 15)
+    [row] = await scene.db.fetch("SELECT id, batch_line FROM calls")
+    assert scene.asked.bodies == [
         {
             "batchId": batch["id"],
             "callId": str(row["id"]),
@@ -167,58 +157,42 @@ async def test_who_is_agreed_to_is_dialled(
             "attempt": 1,
         }
     ]
-    decisions = (await contact(customer, batch))["decisions"]
+    decisions = (await scene.contact(batch))["decisions"]
     assert [(known["decision"], known["reason"]) for known in decisions[:2]] == [
         ("dial", "due"),
         ("ask", "pre_dial_agreed"),
     ]
-    shown = (await customer.ask("GET", f"/batch/{batch['id']}"))[1]
-    assert shown["preDialUrl"] == hook
-    stored = await db.fetchval("SELECT pre_dial_secret FROM batches")
+    shown = await scene.shown(batch)
+    assert shown["preDialUrl"] == scene.hook
+    stored = await scene.db.fetchval("SELECT pre_dial_secret FROM batches")
     assert SIGNING not in json.dumps(shown) + stored
 
 
-async def test_who_is_refused_is_not_dialled(
-    customer: Customer,
-    projects: FakeProjects,
-    db: Database,
-    tmp_path: Path,
-    asked: Asked,
-    hook: str,
-    board: Switchboard,
-) -> None:
-    asked.answers = [REFUSES]
-    batch = await asking_batch(customer, projects, hook)
-    async with at_work(db, board, tmp_path):
-        found = await reached(customer, batch, "ask")
-    assert board.asked == []
+async def test_who_is_refused_is_not_dialled(scene: Scene) -> None:
+    scene.asked.answers = [REFUSES]
+    batch = await scene.asking_batch()
+    async with scene.at_work():
+        found = await scene.reached(batch, "ask")
+    assert scene.board.asked == []
     assert (found["state"], found["reason"], found["attempts"]) == ("canceled", "pre_dial_refused", 0)
     evidence = found["decisions"][-1]
     assert (evidence["reason"], evidence["detail"]["said"]) == ("pre_dial_refused", "She has moved.")
-    assert (await customer.ask("GET", f"/batch/{batch['id']}"))[1]["status"] == "completed"
-    [call] = (await customer.ask("GET", "/call"))[1]["data"]
+    assert (await scene.shown(batch))["status"] == "completed"
+    [call] = (await scene.customer.ask("GET", "/call"))[1]["data"]
     assert (call["status"], call["reason"]) == ("canceled", "pre_dial_refused")
 
 
-async def test_the_server_may_change_variables(
-    customer: Customer,
-    projects: FakeProjects,
-    db: Database,
-    tmp_path: Path,
-    asked: Asked,
-    hook: str,
-    board: Switchboard,
-) -> None:
-    projects.agent["systemInstruction"] = "Remind {{name}} of {{day}}."
-    asked.answers = [says({"call": True, "variables": {"day": "Friday", "room": 12}, "more": 1})]
-    batch = await asking_batch(customer, projects, hook, b"number,name,day\n+12025550100,Anna,Monday\n")
-    async with at_work(db, board, tmp_path):
-        await eventually(lambda: board.dialled != [], 15)
-    call = await db.fetchrow("SELECT agent, dynamic_variables FROM calls")
+async def test_the_server_may_change_variables(scene: Scene) -> None:
+    scene.projects.agent["systemInstruction"] = "Remind {{name}} of {{day}}."
+    scene.asked.answers = [says({"call": True, "variables": {"day": "Friday", "room": 12}, "more": 1})]
+    batch = await scene.asking_batch(b"number,name,day\n+12025550100,Anna,Monday\n")
+    async with scene.at_work():
+        await eventually(lambda: scene.board.dialled != [], 15)
+    call = await scene.db.fetchrow("SELECT agent, dynamic_variables FROM calls")
     assert call is not None
     assert call["agent"]["systemInstruction"] == "Remind Anna of Friday."
     assert call["dynamic_variables"] == {"name": "Anna", "day": "Friday", "room": "12"}
-    assert (await contact(customer, batch))["decisions"][1]["detail"]["variables"] == ["day", "room"]
+    assert (await scene.contact(batch))["decisions"][1]["detail"]["variables"] == ["day", "room"]
 
 
 async def hangs(_request: web.Request) -> web.Response:
@@ -247,26 +221,15 @@ async def redirects(_request: web.Request) -> web.Response:
     ],
     ids=lambda value: value if isinstance(value, str) else None,
 )
-async def test_without_an_answer_nobody_is_dialled(
-    customer: Customer,
-    projects: FakeProjects,
-    db: Database,
-    tmp_path: Path,
-    asked: Asked,
-    hook: str,
-    board: Switchboard,
-    answer: Answer,
-    cause: str,
-    requests: int,
-) -> None:
-    asked.answers = [answer]
-    batch = await asking_batch(customer, projects, hook)
+async def test_without_an_answer_nobody_is_dialled(scene: Scene, answer: Answer, cause: str, requests: int) -> None:
+    scene.asked.answers = [answer]
+    batch = await scene.asking_batch()
     before = datetime.now(UTC)
-    async with at_work(db, board, tmp_path, limit_seconds=0.5):
-        found = await reached(customer, batch, "wait")
-    assert board.asked == []
-    assert len(asked.ids) == requests
-    assert len(set(asked.ids)) == 1
+    async with scene.at_work(limit_seconds=0.5):
+        found = await scene.reached(batch, "wait")
+    assert scene.board.asked == []
+    assert len(scene.asked.ids) == requests
+    assert len(set(scene.asked.ids)) == 1
     assert (found["state"], found["reason"], found["attempts"]) == ("pending", "pre_dial_failed", 0)
     assert [(known["decision"], known["reason"]) for known in found["decisions"]] == [
         ("dial", "due"),
@@ -277,65 +240,40 @@ async def test_without_an_answer_nobody_is_dialled(
     assert timedelta(seconds=29) < datetime.fromisoformat(found["due_at"]) - before < timedelta(seconds=75)
 
 
-async def test_a_server_that_is_away_is_not_taken_for_a_yes(
-    customer: Customer, projects: FakeProjects, db: Database, tmp_path: Path, board: Switchboard
-) -> None:
-    batch = await asking_batch(customer, projects, f"http://127.0.0.1:{unused_port()}/")
-    async with at_work(db, board, tmp_path):
-        found = await reached(customer, batch, "wait")
-    assert (board.asked, found["decisions"][1]["detail"]["cause"]) == ([], "connect")
+async def test_a_server_that_is_away_is_not_taken_for_a_yes(scene: Scene) -> None:
+    scene.hook = f"http://127.0.0.1:{unused_port()}/"
+    batch = await scene.asking_batch()
+    async with scene.at_work():
+        found = await scene.reached(batch, "wait")
+    assert (scene.board.asked, found["decisions"][1]["detail"]["cause"]) == ([], "connect")
 
 
-async def test_a_passing_error_is_asked_again_at_once(
-    customer: Customer,
-    projects: FakeProjects,
-    db: Database,
-    tmp_path: Path,
-    asked: Asked,
-    hook: str,
-    board: Switchboard,
-) -> None:
-    asked.answers = [says("", 503), AGREES]
-    await asking_batch(customer, projects, hook)
-    async with at_work(db, board, tmp_path):
-        await eventually(lambda: board.dialled != [], 15)
-    assert len(asked.ids) == 2
-    assert len(set(asked.ids)) == 1
+async def test_a_passing_error_is_asked_again_at_once(scene: Scene) -> None:
+    scene.asked.answers = [says("", 503), AGREES]
+    await scene.asking_batch()
+    async with scene.at_work():
+        await eventually(lambda: scene.board.dialled != [], 15)
+    assert len(scene.asked.ids) == 2
+    assert len(set(scene.asked.ids)) == 1
 
 
-async def test_a_contact_that_cannot_be_asked_about_is_given_up(
-    customer: Customer,
-    projects: FakeProjects,
-    db: Database,
-    tmp_path: Path,
-    asked: Asked,
-    hook: str,
-    board: Switchboard,
-) -> None:
-    asked.answers = [says("", 404)]
-    batch = await asking_batch(customer, projects, hook)
+async def test_a_contact_that_cannot_be_asked_about_is_given_up(scene: Scene) -> None:
+    scene.asked.answers = [says("", 404)]
+    batch = await scene.asking_batch()
 
     async def again() -> bool:
-        await db.execute("UPDATE batch_contacts SET due_at = now() WHERE state = 'pending'")
-        return (await contact(customer, batch))["state"] == "failed"
+        await scene.db.execute("UPDATE batch_contacts SET due_at = now() WHERE state = 'pending'")
+        return (await scene.contact(batch))["state"] == "failed"
 
-    async with at_work(db, board, tmp_path):
+    async with scene.at_work():
         await eventually(again, 30)
-    found = await contact(customer, batch)
-    assert (found["reason"], found["attempts"], len(asked.ids)) == ("pre_dial_failed", 0, PRE_DIAL_MAX_FAILURES)
-    assert (await customer.ask("GET", f"/batch/{batch['id']}"))[1]["status"] == "completed"
-    assert board.asked == []
+    found = await scene.contact(batch)
+    assert (found["reason"], found["attempts"], len(scene.asked.ids)) == ("pre_dial_failed", 0, PRE_DIAL_MAX_FAILURES)
+    assert (await scene.shown(batch))["status"] == "completed"
+    assert scene.board.asked == []
 
 
-async def test_while_it_is_asked_nothing_is_locked_and_others_go_on(
-    customer: Customer,
-    projects: FakeProjects,
-    db: Database,
-    tmp_path: Path,
-    asked: Asked,
-    hook: str,
-    board: Switchboard,
-) -> None:
+async def test_while_it_is_asked_nothing_is_locked_and_others_go_on(scene: Scene) -> None:
     """The question is before the intent; a pause in the middle of it is a pause."""
     held = asyncio.Event()
 
@@ -343,81 +281,67 @@ async def test_while_it_is_asked_nothing_is_locked_and_others_go_on(
         await held.wait()
         return await AGREES(request)
 
-    asked.answers = [slow]
-    batch = await asking_batch(customer, projects, hook, csv_of(3))
-    async with at_work(db, board, tmp_path):
-        await eventually(lambda: len(asked.ids) == 3, 15)
-        await upload(customer, projects, csv_of(2, first=100))
-        await eventually(lambda: sorted(board.numbers) == ["+12025550100", "+12025550101"], 15)
+    scene.asked.answers = [slow]
+    batch = await scene.asking_batch(csv_of(3))
+    async with scene.at_work():
+        await eventually(lambda: len(scene.asked.ids) == 3, 15)
+        await scene.upload(csv_of(2, first=100))
+        await eventually(lambda: sorted(scene.board.numbers) == ["+12025550100", "+12025550101"], 15)
         assert {
-            row["status"] for row in await db.fetch("SELECT status FROM calls WHERE batch_id = $1", batch["id"])
+            row["status"] for row in await scene.db.fetch("SELECT status FROM calls WHERE batch_id = $1", batch["id"])
         } == {"queued"}
         idle = (
             "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in trans%'"
         )
 
         async def is_nothing_held() -> bool:  # what the end of the other calls' set-up holds is over in a moment
-            return int(await db.fetchval(idle)) == 0
+            return int(await scene.db.fetchval(idle)) == 0
 
         await eventually(is_nothing_held)
-        await customer.ask("POST", f"/batch/{batch['id']}/pause")
+        await scene.customer.ask("POST", f"/batch/{batch['id']}/pause")
         held.set()
 
         async def are_back() -> bool:
-            return (await customer.ask("GET", f"/batch/{batch['id']}"))[1]["counts"] == {"pending": 3}
+            return (await scene.shown(batch))["counts"] == {"pending": 3}
 
         await eventually(are_back, 15)
-    assert len(board.asked) == 2
+    assert len(scene.board.asked) == 2
 
 
-async def test_who_takes_a_call_over_asks_again(
-    customer: Customer,
-    projects: FakeProjects,
-    db: Database,
-    tmp_path: Path,
-    asked: Asked,
-    hook: str,
-    board: Switchboard,
-) -> None:
-    await asking_batch(customer, projects, hook)
-    [lost] = await dialer(db, "lost").claim(1)
-    await db.execute("UPDATE calls SET lease_until = now() - interval '1 second'")
+async def test_who_takes_a_call_over_asks_again(scene: Scene) -> None:
+    await scene.asking_batch()
+    [lost] = await dialer(scene.db, "lost").claim(1)
+    await scene.db.execute("UPDATE calls SET lease_until = now() - interval '1 second'")
 
     async def is_requeued() -> bool:
-        await sweeper(db, tmp_path).sweep_once()
-        return await db.fetchval("SELECT owner FROM calls") is None
+        await sweeper(scene.db, scene.folder).sweep_once()
+        return await scene.db.fetchval("SELECT owner FROM calls") is None
 
     await eventually(is_requeued)
-    asked.answers = [REFUSES]
-    async with at_work(db, board, tmp_path):
-        await eventually(lambda: asked.ids != [], 15)
-    assert [body["callId"] for body in asked.bodies] == [lost.call.id]
-    assert board.asked == []
+    scene.asked.answers = [REFUSES]
+    async with scene.at_work():
+        await eventually(lambda: scene.asked.ids != [], 15)
+    assert [body["callId"] for body in scene.asked.bodies] == [lost.call.id]
+    assert scene.board.asked == []
 
 
-async def test_a_dead_server_stops_its_batch_and_no_other(
-    customer: Customer,
-    projects: FakeProjects,
-    db: Database,
-    tmp_path: Path,
-    asked: Asked,
-    hook: str,
-    board: Switchboard,
-) -> None:
-    asked.answers = [says("", 404)]
-    batch = await asking_batch(customer, projects, hook, csv_of(200))
+async def test_a_dead_server_stops_its_batch_and_no_other(scene: Scene) -> None:
+    scene.asked.answers = [says("", 404)]
+    batch = await scene.asking_batch(csv_of(200))
 
     async def is_stopped() -> bool:
         return bool(
-            await db.fetchval("SELECT blocked_until > now() AND active = 0 FROM batches WHERE id = $1", batch["id"])
+            await scene.db.fetchval(
+                "SELECT blocked_until > now() AND active = 0 FROM batches WHERE id = $1", batch["id"]
+            )
         )
 
-    async with at_work(db, board, tmp_path):
+    async with scene.at_work():
         await eventually(is_stopped, 20)
-        await upload(customer, projects, csv_of(1, first=1000))
-        await eventually(lambda: board.numbers == ["+12025551000"], 15)
-    assert 10 <= len(asked.ids) < 40
-    shown = (await customer.ask("GET", f"/batch/{batch['id']}"))[1]
+        await scene.upload(csv_of(1, first=1000))
+        await eventually(lambda: scene.board.numbers == ["+12025551000"], 15)
+    assert 10 <= len(scene.asked.ids) < 40
+    shown = await scene.shown(batch)
     assert [known["decision"] for known in shown["decisions"]] == ["break"]
 
 
@@ -456,10 +380,8 @@ async def test_what_can_not_be_asked_is_refused_at_the_upload(
     assert await db.fetchval("SELECT count(*) FROM batch_contacts") == 0
 
 
-async def test_a_batch_without_a_server_asks_nobody(
-    customer: Customer, projects: FakeProjects, db: Database, tmp_path: Path, asked: Asked, board: Switchboard
-) -> None:
-    await upload(customer, projects, csv_of(1))
-    async with at_work(db, board, tmp_path):
-        await eventually(lambda: board.dialled != [], 15)
-    assert asked.ids == []
+async def test_a_batch_without_a_server_asks_nobody(scene: Scene) -> None:
+    await scene.upload(csv_of(1))
+    async with scene.at_work():
+        await eventually(lambda: scene.board.dialled != [], 15)
+    assert scene.asked.ids == []

@@ -139,3 +139,14 @@ def test_the_document_shows_the_form_with_its_file() -> None:
     assert schema["properties"]["file"]["type"] == "string"
     assert set(sent["example"]) <= set(schema["properties"])
     assert {"400", "401", "404", "409", "413", "415", "503"} <= set(operation["responses"])
+
+
+async def test_a_batch_is_shown_whatever_today_s_rules_are(
+    customer: Customer, projects: FakeProjects, db: Database
+) -> None:
+    batch = await upload(customer, projects, csv_of(1))
+    window, retry = {"days": [], "hours": "18:00-09:00"}, {"on": ["busy"], "max": 90, "delayMinutes": 0}
+    await db.execute("UPDATE batches SET calling_window = $1, retry = $2", window, retry)
+    status, shown = await customer.ask("GET", f"/batch/{batch['id']}")
+    assert (status, shown["window"], shown["retry"]) == (200, window, retry)
+    assert [one["id"] for one in await pages(customer, "/batch")] == [batch["id"]]

@@ -283,6 +283,20 @@ async def test_events_stream_live_in_order_and_resume(customer: Customer, projec
     assert [line for line in text.splitlines() if line.startswith("id:")] == ["id: 9", "id: 10"]
 
 
+@pytest.mark.parametrize("last", ["10", "999"])
+async def test_the_stream_of_a_call_that_is_over_does_not_wait_for_more(
+    customer: Customer, projects: FakeProjects, db: Database, last: str
+) -> None:
+    call_id = await make_call(customer, projects)
+    await play_through(db, call_id)
+    path = f"/call/{call_id}/events"
+    async with asyncio.timeout(10), customer.open("GET", path, headers={"Last-Event-ID": last}) as response:
+        assert (response.status, await response.read()) == (204, b"")
+    await db.execute("DELETE FROM outbox WHERE subject = $1", call_id)  # as it is pruned after a week
+    async with asyncio.timeout(10), customer.open("GET", path) as response:
+        assert (response.status, (await response.json())["code"]) == (410, "events_expired")
+
+
 async def test_history_pages_and_filters(customer: Customer, projects: FakeProjects, db: Database) -> None:
     made = [await make_call(customer, projects, number=f"+1202555010{index}") for index in range(5)]
     path = f"/call/get-call-history?projectId={projects.project_id}"

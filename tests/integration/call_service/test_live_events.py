@@ -71,6 +71,25 @@ async def pages(customer: Customer, query: str = "", cursor: str | None = None) 
         ids += [event["id"] for event in answer["data"]]
 
 
+async def test_a_client_that_leaves_is_no_error(
+    customer: Customer,
+    projects: FakeProjects,
+    db: Database,
+    client: "TestClient[web.Request, web.Application]",
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    open_streams = client.app[STREAMS]
+    async with stream(customer):
+        assert open_streams.open_streams == 1
+
+    async def is_noticed() -> bool:
+        await happen(db, projects.tenant)
+        return open_streams.open_streams == 0
+
+    await eventually(is_noticed)
+    assert [record for record in caplog.records if record.name.startswith("aiohttp")] == []
+
+
 async def test_events_come_as_they_happen(customer: Customer, projects: FakeProjects, db: Database) -> None:
     await happen(db, projects.tenant)
     await all_numbered(db)

@@ -62,6 +62,19 @@ async def test_a_token_is_over_after_a_minute_and_its_row_is_pruned(
     assert await db.execute(repository.PRUNE_TOKENS, LIFETIME, 10) == "DELETE 1"
 
 
+@pytest.mark.parametrize("name", ["callId", "projectId"])
+async def test_an_empty_id_is_refused_and_gives_no_token_for_everything(customer: Customer, name: str) -> None:
+    status, answer = await customer.ask("POST", "/events/token", {name: ""})
+    assert (status, [error["field"] for error in answer["errors"]]) == (422, [name])
+
+
+@pytest.mark.parametrize("project_id", ["  ", "..", f"{PROJECT}/", f"{PROJECT}?x", f"x/../{PROJECT}"])
+async def test_what_is_no_id_is_no_project(customer: Customer, project_id: str) -> None:
+    """It was put into a path between services as it came, and led to others of them."""
+    status, answer = await customer.ask("POST", "/events/token", {"projectId": project_id})
+    assert (status, answer["code"]) == (404, "project_not_found")
+
+
 async def test_the_token_itself_is_not_kept(customer: Customer, db: Database) -> None:
     token = await token_for(customer, callId=CALL)
     assert token not in str(await db.fetch("SELECT * FROM stream_tokens"))

@@ -1,5 +1,6 @@
 """How a call went, turn by turn."""
 
+import re
 from pathlib import Path
 
 from call_service.calls.domain import Status
@@ -46,6 +47,7 @@ async def test_a_call_is_explained(customer: Customer, stranger: Customer, db: D
         "why": "late",
         "at_ms": 810,
     }
+    assert re.fullmatch(r"[0-9-]{10}T[0-9:]{8}\.[0-9]{3}Z", switch["time"])
     assert (await stranger.ask("GET", f"/call/{call_id}/timeline"))[0] == 404
     assert (await customer.ask("GET", f"/call/{new_id()}/timeline"))[0] == 404
 

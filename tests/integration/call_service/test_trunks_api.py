@@ -274,3 +274,20 @@ async def test_private_trunks_where_the_operator_allows_them(calls_url: str, pro
     async with client:
         made = await make(Customer(client, projects.tenant), host="10.1.2.3", allowedAddresses=["192.168.0.0/16"])
     assert made["host"] == "10.1.2.3"
+
+
+async def test_what_is_stored_is_shown_and_deleted_whatever_today_s_rules_are(customer: Customer, db: Database) -> None:
+    """One trunk stored under an older rule once made the whole list answer 500."""
+    trunk_id = (await make(customer))["id"]
+    await db.execute(
+        """UPDATE trunks SET name = ' ', host = 'a host/with?a path', port = 0, username = 'a b',
+            realm = repeat('r', 200), calls_per_second = 5000, max_concurrent = 0, allowed_addresses = '["8.0.0.0/4"]'"""
+    )
+    await db.execute("UPDATE trunk_numbers SET number = '12025550199'")
+    status, shown = await customer.ask("GET", f"/trunk/{trunk_id}")
+    assert (status, shown["host"], shown["numbers"]) == (200, "a host/with?a path", ["12025550199"])
+    assert (shown["allowedAddresses"], shown["callsPerSecond"]) == (["8.0.0.0/4"], 5000)
+    assert (await customer.ask("GET", "/trunk"))[1]["data"] == [shown]
+    assert (await refusal(customer, "PUT", f"/trunk/{trunk_id}", host="a host/with?a path"))[0] == 422
+    async with customer.open("DELETE", f"/trunk/{trunk_id}") as response:
+        assert response.status == 204

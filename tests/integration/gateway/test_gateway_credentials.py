@@ -7,7 +7,7 @@ from typing import Any
 
 import jwt
 import pytest
-from aiohttp import web
+from aiohttp import WSMsgType, web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from shared.testing.events import make_event
@@ -208,6 +208,49 @@ async def test_a_revoked_session_is_refused_within_a_second(stack: Any) -> None:
 
     await eventually(is_refused, limit_seconds=1)
     assert await status_of(stack, other) == (200, "")
+
+
+async def endless(request: web.Request) -> web.StreamResponse:
+    if request.headers.get("Upgrade") == "websocket":
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        async for _message in socket:
+            pass
+        return socket
+    response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+    await response.prepare(request)
+    await response.write(b"data: 1\n\n")
+    await asyncio.Event().wait()
+    return response
+
+
+@pytest.mark.parametrize("credential", ["session", "key", "session that is only asked about"])
+async def test_streams_end_when_the_credential_that_opened_them_is_over(start: Any, credential: str) -> None:
+    """They went on for as long as the client held them."""
+    stack = await start(revoked_sessions_seconds=0.05 if "asked" in credential else 600)
+    stack.service.api_keys[KEY] = OWNER
+    for path in ("/events", "/events/ws"):
+        stack.service.on(path, endless)
+    mine, others = stack.auth(), stack.auth(sid="session-2")
+    if credential == "key":
+        mine, digest = {"x-api-key": KEY}, hashlib.sha256(KEY.encode()).hexdigest()
+        over = make_event("auth.api_key.revoked", data={"key_sha256": digest})
+    else:
+        over = make_event("auth.session.revoked", data={"session_id": "session-1"})
+    async with (
+        asyncio.timeout(10),
+        stack.client.get("/events", headers=mine) as events,
+        stack.client.ws_connect("/events/ws", headers=mine) as socket,
+        stack.client.get("/events", headers=others) as living,
+    ):
+        assert await living.content.readany() == b"data: 1\n\n"
+        if "asked" in credential:
+            stack.service.ended_sessions = ["session-1"]
+        else:
+            await stack.bus.publish_many([over], 1)
+        assert await events.content.read() == b"data: 1\n\n"
+        assert (await socket.receive()).type is WSMsgType.CLOSE
+        assert not living.content.at_eof()
 
 
 async def test_a_revoked_api_key_is_refused_within_a_second(stack: Any) -> None:

@@ -11,6 +11,7 @@ from yarl import URL
 from gateway.access_tokens import AccessTokens
 from gateway.api_keys import ApiKeys
 from gateway.revocations import Revocations
+from gateway.streams import OpenStreams
 from shared.amqp import AmqpBus
 from shared.clock import SystemClock
 from shared.http import DRAIN_HOOKS
@@ -262,7 +263,7 @@ async def test_revocations_arrive_over_rabbitmq_in_each_process(rabbitmq_server:
 
     def revocations() -> Revocations:
         now = SystemClock().now
-        return Revocations(AccessTokens(None, "", "", now), Recorder(None, 1, 1, now), bus, "")
+        return Revocations(AccessTokens(None, "", "", now), Recorder(None, 1, 1, now), OpenStreams(), bus, "")
 
     processes = [revocations(), revocations()]
     assert [await one.subscribe() for one in processes] == [True, True]

@@ -238,3 +238,29 @@ async def test_a_called_number_tells_its_project_and_agent(user: Any, service: A
     assert (status, answer["code"]) == (404, "phone_number_not_found")
     for tenants in ([], ["x"], None):
         assert (await service("POST", "/internal/calls/answer", {**number, "tenants": tenants}))[0] == 400
+
+
+async def test_an_agent_is_shown_whatever_today_s_rules_are(user: Any, service: Any, db: Database) -> None:
+    """What breaks one of them can be read, called with and replaced, but not written again."""
+    project_id = await user.project()
+    reference = {"projectId": project_id, "agentId": await user.agent(project_id, phoneNumber="+12025550102")}
+    stored = {
+        "temperature": 9,
+        "language": "english",
+        "turnTaking": {"strategy": "fixed", "waitMs": 1},
+        "voicemail": {"action": "leave_message", "message": None},
+    }
+    await db.execute("UPDATE agent_versions SET settings = settings || $1", stored)
+    status, agent = await user("POST", "/agent", reference)
+    assert (status, {name: agent[name] for name in stored}) == (200, stored)
+    _, versions = await user("GET", f"/agent/{reference['agentId']}/versions")
+    assert {name: versions["data"][0][name] for name in stored} == stored
+    _, prepared = await service("POST", "/internal/calls/prepare", reference)
+    assert {name: prepared["agent"][name] for name in stored} == stored
+    status, answer = await user("PUT", "/agent", {**reference, "name": "Eve"})
+    assert (status, [error["field"] for error in answer["errors"]]) == (400, ["language", "temperature", "voicemail"])
+    given = {"language": "en-US", "temperature": 1, "voicemail": {}, "name": "Eve"}
+    status, answer = await user("PUT", "/agent", {**reference, **given})
+    assert (status, answer["data"]["name"]) == (200, "Eve")
+    status, _ = await user("DELETE", "/agent", reference)
+    assert status == 200

@@ -1,5 +1,6 @@
 """Documents of agents: uploaded, cut, listed, deleted, and handed to workers."""
 
+import asyncio
 from io import BytesIO
 from typing import Any
 
@@ -95,8 +96,8 @@ async def test_a_pdf_that_takes_too_long_is_given_up(tmp_path: Any) -> None:
     path.write_bytes(pdf_of(*["A page."] * 2_000))
     with path.open("rb") as content:
         with pytest.raises(DocumentUnreadableError, match="too long"):
-            await Reader(pdf_seconds=0.05).read(UploadedFile("a.pdf", content, ""))
-        kind, size, _ = await Reader().read(UploadedFile("a.pdf", content, ""))
+            await Reader(pdf_seconds=0.05).read("tenant", UploadedFile("a.pdf", content, ""))
+        kind, size, _ = await Reader().read("tenant", UploadedFile("a.pdf", content, ""))
     assert (kind, size) == ("pdf", path.stat().st_size)
 
 
@@ -174,3 +175,16 @@ async def test_a_name_that_the_database_can_not_store_is_refused(user: User, nam
     body = form.encode(errors="surrogateescape")
     async with user.client.post(f"/agent/{agent_id}/documents", data=body, headers=headers) as answer:
         assert (answer.status, (await answer.json())["code"]) == (400, "malformed_form")
+
+
+async def test_pdfs_of_one_user_do_not_make_others_wait(user: User, stranger: User) -> None:
+    agent_id = await user.agent(await user.project())
+    other = await stranger.agent(await stranger.project())
+    slow = pdf_of(*["A page."] * 400)
+    mine = [asyncio.create_task(upload(user, agent_id, slow + b"\n" * at, f"{at}.pdf")) for at in range(7)]
+    await asyncio.wait(mine, return_when=asyncio.FIRST_COMPLETED)  # one that is refused
+    assert (await upload(stranger, other, pdf_of("Hello.")))[0] == 201
+    assert not all(task.done() for task in mine)
+    answers = await asyncio.gather(*mine)
+    assert sorted(status for status, _ in answers) == [201] * 5 + [503] * 2
+    assert {answer["code"] for status, answer in answers if status == 503} == {"document_readers_busy"}

@@ -9,6 +9,7 @@ from project_service.settings import ProjectSettings
 from shared.db import Database
 from shared.ids import new_id
 from tests.integration.project_service.conftest import ServeApi, User
+from tests.support.fake_bot import BotFault, BotStream, fake_bot
 from tests.support.fake_vendors import KEY, FakeVendors, Fault, fake_vendors
 
 SHOWN = KEY[-4:]
@@ -73,6 +74,12 @@ async def test_a_key_is_encrypted_at_rest_and_in_no_event(user: User, db: Databa
         ("openai_compatible", {"apiKey": KEY}, "baseUrl"),
         ("openai_compatible", {"baseUrl": "no URL"}, "baseUrl"),
         ("azure_openai", {"apiKey": KEY, "baseUrl": "https://user:password@example.com"}, "baseUrl"),
+        ("openai_compatible", {"baseUrl": "wss://example.com"}, "baseUrl"),
+        ("pipecat", {}, "baseUrl"),
+        ("pipecat", {"apiKey": KEY}, "baseUrl"),
+        ("pipecat", {"baseUrl": "wss://user:password@example.com/ws"}, "baseUrl"),
+        ("pipecat", {"baseUrl": "wss://"}, "baseUrl"),
+        ("pipecat", {"baseUrl": "ftp://example.com"}, "baseUrl"),
     ],
 )
 async def test_a_key_that_cannot_be_right_is_refused_naming_the_field(
@@ -142,6 +149,36 @@ async def test_a_server_of_ones_own_is_tried_at_its_place_and_needs_no_key(user:
     assert (answer["result"], answer["httpStatus"]) == ("unclear", 404)
 
 
+async def test_a_bot_is_tried_by_opening_its_websocket(user: User) -> None:
+    async def talk(_stream: BotStream) -> None:
+        raise AssertionError("the call did not begin")
+
+    path = f"/project/{await user.project()}/provider-keys/pipecat"
+    async with fake_bot(talk) as bot:
+        status, answer = await user("PUT", path, {"baseUrl": f"{bot.url}?tier=gold", "apiKey": KEY})
+        assert (status, answer["baseUrl"]) == (200, f"{bot.url}?tier=gold")
+        _, answer = await user("POST", f"{path}/test")
+        assert (answer["result"], answer["httpStatus"]) == ("works", 101)
+        assert bot.headers[0]["Authorization"] == f"Bearer {KEY}"
+        assert bot.streams[0].messages == []
+        await user("PUT", path, {"baseUrl": bot.url.replace("ws://", "http://")})
+        faults = [
+            (BotFault.NONE, "works", 101),
+            (BotFault.EXPIRED, "refused", 401),
+            (BotFault.DROP, "unreachable", None),
+        ]
+        for fault, result, status in faults:
+            bot.fault = fault
+            _, answer = await user("POST", f"{path}/test")
+            assert (answer["result"], answer["httpStatus"]) == (result, status)
+            assert "Authorization" not in bot.headers[-1]
+        await user("PUT", path, {"baseUrl": f"{bot.url}/elsewhere"})
+        _, answer = await user("POST", f"{path}/test")
+        assert (answer["result"], answer["httpStatus"]) == ("unclear", 404)
+    _, answer = await user("POST", f"{path}/test")
+    assert (answer["result"], answer["httpStatus"]) == ("unreachable", None)
+
+
 async def test_private_places_are_not_reached_unless_the_operator_allows_it(
     environment: dict[str, Any], vendors: FakeVendors, db: Database, serve_api: ServeApi
 ) -> None:
@@ -151,10 +188,15 @@ async def test_private_places_are_not_reached_unless_the_operator_allows_it(
         for url in (vendors.url, "https://169.254.169.254/v1", "https://localhost/v1"):
             status, answer = await user("PUT", path, {"baseUrl": url})
             assert (status, answer["errors"][0]["field"]) == (422, "baseUrl"), url
+        bots = path.replace("openai_compatible", "pipecat")
+        status, answer = await user("PUT", bots, {"baseUrl": "wss://169.254.169.254/ws"})
+        assert (status, answer["errors"][0]["field"]) == (422, "baseUrl")
+        await user("PUT", bots, {"baseUrl": "wss://93.184.215.14/ws"})
         await user("PUT", path, {"apiKey": KEY, "baseUrl": "https://93.184.215.14/v1"})
         await db.execute("UPDATE provider_keys SET base_url = $1", f"{vendors.url}/openai")  # as if the name had moved
-        _, answer = await user("POST", f"{path}/test")
-    assert answer["result"] == "unreachable"
+        for tried in (path, bots):
+            _, answer = await user("POST", f"{tried}/test")
+            assert answer["result"] == "unreachable"
     assert not vendors.requests
 
 

@@ -11,14 +11,14 @@ import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
-from pydantic import BaseModel
+from pydantic import BaseModel, ConfigDict
 
 from shared.db import Database
 from shared.endpoints import Context, Router
 from shared.errors import ConflictError, TooManyRequestsError
+from shared.forms import Upload
 from shared.http import new_app
 from shared.idempotency import (
-    CONTENT,
     HEADER,
     IDEMPOTENCY,
     IDEMPOTENCY_TABLE,
@@ -45,6 +45,12 @@ LOCKS = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted"
 class Thing(BaseModel):
     name: str
     does: str = "make"
+
+
+class Sent(BaseModel):
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
+    file: Upload
 
 
 class Made(BaseModel):
@@ -106,15 +112,13 @@ def _router(db: Database, gate: asyncio.Event) -> Router:
                     return web.Response(body=b"x" * (MAX_ANSWER_BYTES + 1))
         return Made(id=id_, name=ctx.body.name)
 
-    async def upload(ctx: Context[None]) -> Made:
-        """Read the body here, as an upload does."""
-        content = (await ctx.request.post())["file"]
-        ctx.request[CONTENT] = str(content)
-        return Made(id=await insert("things", str(content)), name=str(content))
+    async def upload(ctx: Context[Sent]) -> Made:
+        """Take a file."""
+        return Made(id=await insert("things", ctx.body.file.name), name=ctx.body.file.name)
 
     router.add("POST", "/thing", body=Thing, answer=Made, status=201, idempotent=True)(make)
     router.add("POST", "/public", auth="none", body=Thing, answer=Made, status=201, idempotent=True)(make)
-    router.add("POST", "/upload", answer=Made, idempotent=True)(upload)
+    router.add("POST", "/upload", body=Sent, is_form=True, answer=Made, idempotent=True)(upload)
     return router
 
 
@@ -299,5 +303,5 @@ def _form(content: str) -> aiohttp.MultipartWriter:
     """With a random boundary, as every client makes one."""
     writer = aiohttp.MultipartWriter("form-data")
     part = writer.append(content)
-    part.set_content_disposition("form-data", name="file")
+    part.set_content_disposition("form-data", name="file", filename="numbers.csv")
     return writer

@@ -7,15 +7,26 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import aiohttp
+import pytest
 
-from call_service.tools.built_in import send_dtmf
+from call_service.tools.built_in import BASIC, send_dtmf, transfer
 from call_service.tools.tool import Result
-from call_service.tools.toolbox import Toolbox
+from call_service.tools.toolbox import Toolbox, Used
 from call_service.vendors.connection import Connection
 from call_service.vendors.realtime.line import RealtimeLine
 from call_service.vendors.usage import Meter
 from call_service.voice.direct import Told
-from call_service.voice.ports import AgentProfile, BrainOutput, Press, Say, Spoken, Working
+from call_service.voice.ports import (
+    AgentProfile,
+    BrainOutput,
+    Collected,
+    EndCall,
+    Press,
+    Say,
+    Spoken,
+    Transfer,
+    Working,
+)
 from tests.support.fake_realtime import Reply
 from tests.support.fake_vendors import FakeVendors, fake_vendors
 from tests.support.sip_peers import until
@@ -58,10 +69,16 @@ async def line(tools: Toolbox, *replies: Reply) -> AsyncIterator[tuple[RealtimeL
             assert [one for known in vendors.sessions for one in known.complaints] == []
 
 
+def sent(vendors: FakeVendors, kind: str) -> list[dict[str, Any]]:
+    return [event for event in vendors.sessions[0].received if event["type"] == kind]
+
+
+def items(vendors: FakeVendors) -> list[dict[str, Any]]:
+    return [event["item"] for event in sent(vendors, "conversation.item.create")]
+
+
 def results(vendors: FakeVendors) -> list[str]:
-    sent = vendors.sessions[0].received
-    items = [event["item"] for event in sent if event["type"] == "conversation.item.create"]
-    return [item["output"] for item in items if item["type"] == "function_call_output"]
+    return [item["output"] for item in items(vendors) if item["type"] == "function_call_output"]
 
 
 def words(outputs: list[BrainOutput]) -> str:
@@ -109,19 +126,89 @@ async def test_what_comes_after_an_interruption_is_told_before_the_next_answer()
         await asyncio.sleep(0)
         model.tell(Told("user", "So?"))
         assert words([output async for output in model.respond()]) == "In Rome."
-        told = [event["item"] for event in vendors.sessions[0].received if event["type"] == "conversation.item.create"]
-        [late] = [item for item in told if item.get("role") == "system"]
-        assert late["content"][0]["text"] == "The tool look_up has finished: It is in Rome."
+        assert results(vendors)[1:] == ["It is in Rome."]
+        [late] = [item for item in items(vendors) if item["type"] == "function_call"]
+        assert (late["name"], late["arguments"]) == ("look_up", '{"order":"17"}')
         assert tool.asked == [{"order": "17"}]
 
 
-async def test_arguments_that_do_not_fit_go_back_to_the_model() -> None:
+async def test_a_call_that_is_made_again_meanwhile_has_one_result_and_is_not_told_of_it_later() -> None:
     tool = LookUp()
-    asks = Reply("", 0, [("look_up", {"number": 17})])
-    async with line(Toolbox([tool]), asks, Reply("Which order?", 0.2)) as (model, vendors):
-        assert words([output async for output in model.respond()]) == "Which order?"
-        assert "do not fit the schema" in results(vendors)[0]
+    asks = Reply("", 0, [("look_up", {"order": "17"})])
+    async with line(Toolbox([tool]), asks, asks, Reply("In Rome.", 0.2), Reply("Bye.", 0.2)) as (model, vendors):
+        async with aclosing(model.respond()) as outputs:
+            assert await anext(outputs) == Working()
+        tool.ready.set()
+        assert words([output async for output in model.respond()]) == "In Rome."
+        assert words([output async for output in model.respond()]) == "Bye."
+        assert [text for text in results(vendors) if "still at work" not in text] == ["It is in Rome."]
+        assert tool.asked == [{"order": "17"}]
+
+
+async def test_what_is_found_is_told_even_where_a_value_is_noted_in_between() -> None:
+    tool = LookUp()
+    tool.ready.set()
+    asks = Reply("Let me see.", 0.2, [("look_up", {"order": "17"})])
+    notes = Reply("", 0, [("collect", {"field": "order", "value": "17"})])
+    async with line(Toolbox([*BASIC, tool]), asks, notes, Reply(" In Rome.", 0.2)) as (model, _):
+        outputs = [output async for output in model.respond()]
+    assert words(outputs) == "Let me see. In Rome."
+    assert Collected("order", "17") in outputs
+
+
+@pytest.mark.parametrize(
+    ("call", "last"), [("transfer_call", Transfer("+12025550101", "warm", "A caller.")), ("end_call", EndCall())]
+)
+async def test_it_speaks_before_it_leaves(call: str, last: BrainOutput) -> None:
+    tools = [*BASIC, transfer(["+12025550101"], "warm", "A caller.", None)]
+    async with line(Toolbox(tools), Reply("", 0, [(call, {})]), Reply("Goodbye.", 0.2)) as (model, vendors):
+        outputs = [output async for output in model.respond()]
+        assert (words(outputs), outputs[-1], outputs.count(last)) == ("Goodbye.", last, 1)
+        assert len(results(vendors)) == 1
+
+
+async def test_a_model_that_calls_for_ever_has_to_answer_in_words() -> None:
+    tool = LookUp()
+    tool.ready.set()
+    asks = [Reply("", 0, [("look_up", {"order": str(number)})]) for number in range(3)]
+    stubborn = Reply("I do not know.", 0.2, [("look_up", {"order": "3"})])
+    async with line(Toolbox([tool]), *asks, stubborn) as (model, vendors):
+        assert words([output async for output in model.respond()]) == "I do not know."
+        asked = [event.get("response") for event in sent(vendors, "response.create")]
+        assert asked == [None, None, None, {"tool_choice": "none"}]
+        assert len(tool.asked) == 3
+
+
+async def test_what_is_called_for_in_an_answer_that_was_interrupted_is_not_done() -> None:
+    tool = LookUp()
+    asks = Reply("Let me see.", 0.2, [("look_up", {"order": "17"})], lingers=20)
+    async with line(Toolbox([tool]), asks, Reply("Yes?", 0.2)) as (model, vendors):
+        async with aclosing(model.respond()) as outputs:
+            await anext(outputs)
+            await until(lambda: vendors.sessions[0].outputs)
+        assert words([output async for output in model.respond()]) == "Yes?"
+        assert "not done" in results(vendors)[0]
+        assert len(sent(vendors, "response.cancel")) == 1
         assert tool.asked == []
+
+
+@pytest.mark.parametrize(
+    ("call", "told", "error"),
+    [
+        (("look_up", {"number": 17}), "do not fit the schema", "invalid_arguments"),
+        (("look_up", '{"order": "1'), "not a JSON object", "malformed_arguments"),
+        (("fly", {}), "There is no such tool", "unknown_tool"),
+    ],
+)
+async def test_a_call_that_can_not_be_made_is_explained_to_the_model(
+    call: tuple[str, dict[str, Any] | str], told: str, error: str
+) -> None:
+    tool, used = LookUp(), list[Used]()
+    async with line(Toolbox([tool], used.append), Reply("", 0, [call]), Reply("Sorry.", 0.2)) as (model, vendors):
+        assert words([output async for output in model.respond()]) == "Sorry."
+        assert told in results(vendors)[0]
+    assert tool.asked == []
+    assert [use.error for use in used] == [error]
 
 
 async def test_keys_that_it_wants_pressed_are_an_answer_without_words() -> None:

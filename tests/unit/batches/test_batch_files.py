@@ -76,3 +76,11 @@ def test_no_cell_of_the_result_begins_a_formula(text: str) -> None:
 def test_a_phone_number_stays_one() -> None:
     assert harmless("+12025550100") == "+12025550100"
     assert harmless("+1-2+cmd|' /C calc'!A0") == "'+1-2+cmd|' /C calc'!A0"
+
+
+def test_a_row_with_a_huge_cell_is_refused_for_that() -> None:
+    """It was said to have misplaced quotes."""
+    content = b"number,name\n+12025550100," + b"x" * (csv.field_size_limit() + 1) + b"\n+12025550101,Anna\n"
+    first, second = read_sheet(io.BytesIO(content), "a.csv", "number")
+    assert first.problem == f"A cell has more than {csv.field_size_limit()} characters."
+    assert (second.problem, second.cells["name"]) == (None, "Anna")

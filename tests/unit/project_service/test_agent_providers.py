@@ -9,6 +9,7 @@ from shared.endpoints import validate
 from shared.errors import InvalidRequestError
 from shared.providers import LOCAL_PROVIDERS, STAGES, offering
 
+BOT = {"provider": "pipecat"}
 VOICE = {"provider": "elevenlabs", "voice": "JBFqnCBsd6RMkjVDRZzb"}
 
 
@@ -47,6 +48,14 @@ def test_a_model_that_hears_and_speaks_needs_a_key_beside_those_of_the_stages() 
     assert chosen.s2s.voice == "marin"
 
 
+@pytest.mark.parametrize("patience_ms", [0, 1_000, 30_000])
+def test_a_bot_has_parameters_and_no_voice(patience_ms: int) -> None:
+    chosen = Providers.model_validate({"s2s": BOT | {"options": {"patience_ms": patience_ms, "persona": "Maya"}}})
+    assert chosen.names() == {"pipecat"}
+    assert chosen.s2s is not None
+    assert (chosen.s2s.voice, chosen.s2s.model) == (None, None)
+
+
 @pytest.mark.parametrize(
     ("given", "field", "message"),
     [
@@ -61,7 +70,13 @@ def test_a_model_that_hears_and_speaks_needs_a_key_beside_those_of_the_stages() 
         ({"llm": {"provider": "openai", "options": {"a b": 1}}}, "llm.options.a b.[key]", "pattern"),
         ({"llm": {"provider": "openai", "fallbacks": [{"provider": "deepgram"}]}}, "llm.fallbacks.0.provider", "Input"),
         ({"llm": {"provider": "openai", "fallbacks": [{"provider": "groq"}] * 4}}, "llm.fallbacks", "at most 3"),
-        ({"s2s": {"provider": "groq"}}, "s2s.provider", "Input should be 'azure_openai' or 'openai'"),
+        ({"s2s": {"provider": "groq"}}, "s2s.provider", "Input should be 'azure_openai', 'openai'"),
+        ({"s2s": BOT | {"model": "gpt"}}, "s2s", "its own model; leave it out"),
+        ({"s2s": BOT | {"voice": "marin"}}, "s2s", "its own voice; leave it out"),
+        ({"s2s": BOT | {"options": {"patience_ms": 999}}}, "s2s", "0 or an integer from 1000 to 30000"),
+        ({"s2s": BOT | {"options": {"patience_ms": 30_001}}}, "s2s", "0 or an integer from 1000 to 30000"),
+        ({"s2s": BOT | {"options": {"patience_ms": 2000.0}}}, "s2s", "0 or an integer from 1000 to 30000"),
+        ({"s2s": BOT | {"options": {"patience_ms": False}}}, "s2s", "0 or an integer from 1000 to 30000"),
         ({"s2s": {"provider": "azure_openai"}}, "s2s", "no default model"),
         ({"s2s": {"provider": "azure_openai", "model": "talk"}}, "s2s", "name a deployment of yours"),
         ({"s2s": {"provider": "openai", "fallbacks": []}}, "s2s.fallbacks", "Extra inputs"),

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from call_service.carriers.scripts import MAX_UNICODE_CLASSES
 from call_service.carriers.simulated import ScriptBook
 from call_service.scenarios.scenario import CONVERSING, EXAMPLE, MAX_SCENARIOS, Line, Scenario, ScenarioSet
 from call_service.scenarios.suite import ScenarioFileError, read_agent, read_suite
@@ -64,6 +65,22 @@ def test_a_pattern_of_a_stranger_can_not_take_the_memory_or_the_time_of_a_worker
     )
     slow = Scenario.model_validate(scenario(callee={"description": "x", "turns": [{"wait_for": "(a+)+$"}]}))
     assert slow.callee.turns[0].wait_for == "(a+)+$"
+
+
+def test_a_pattern_has_few_classes_of_unicode() -> None:
+    """One of 1,000 characters took 41 ms to compile, during which a worker sent no frame of any call."""
+    fine, too_many = "\\pL" * MAX_UNICODE_CLASSES, "\\PL" * (MAX_UNICODE_CLASSES + 1)
+    assert "too large" in problem(scenario(callee={"description": "x", "turns": [{"wait_for": fine}]}))
+    assert "more than 10 classes of Unicode" in problem(
+        scenario(callee={"description": "x", "turns": [{"wait_for": too_many}]})
+    )
+
+
+def test_all_patterns_of_a_callee_are_known_before_it_is_called() -> None:
+    conversation = {"replies": {"day": {"match": "when"}}, "otherwise": "Yes.", "order": ["day"]}
+    turns = [{"wait_for": ""}, {"say": "Hello?"}, {"wait_for": "name"}]
+    callee = {"description": "x", "turns": turns, "conversation": conversation}
+    assert list(Scenario.model_validate(scenario(callee=callee)).callee.patterns()) == ["name", "when"]
 
 
 def test_the_conversations_that_may_be_named_are_those_of_the_simulated_carrier() -> None:

@@ -46,6 +46,12 @@ class Body(BaseModel):
     size: int = 1
 
 
+class Many(BaseModel):
+    """A body with a list."""
+
+    sizes: list[int]
+
+
 def request_with(principal: Principal | None, *, token: str | None = None) -> web.Request:
     app = web.Application()
     app[INTERNAL_TOKENS] = InternalTokens(SECRET, "gateway", lambda: datetime.now(UTC))
@@ -81,6 +87,23 @@ def test_what_postgres_can_not_store_is_no_name_and_no_query() -> None:
 def test_a_malformed_body_is_refused_with_the_reason(raw: bytes, message: str) -> None:
     with pytest.raises(MalformedJsonError, match=message.replace("+", r"\+")):
         parse_object(raw)
+
+
+@pytest.mark.parametrize("depth", [64, 500, 1000])
+def test_a_body_that_is_too_deep_is_refused_before_anything_recurses_into_it(depth: int) -> None:
+    raw = b'{"a":' + b"[" * depth + b'"\\\\u0000"' + b"]" * depth + b"}"
+    with pytest.raises(MalformedJsonError, match="64 levels"):
+        parse_object(raw)
+    assert parse_object(b'{"a":' + b"[" * 63 + b"]" * 63 + b"}")
+
+
+def test_a_million_errors_are_one() -> None:
+    with pytest.raises(InvalidRequestError) as caught:
+        validate(Many, {"sizes": ["x"] * 101})
+    assert [(error.field, error.code) for error in caught.value.errors] == [("body", "too_many_errors")]
+    with pytest.raises(InvalidRequestError) as caught:
+        validate(Many, {"sizes": ["x"] * 100})
+    assert len(caught.value.errors) == 100
 
 
 def test_an_escaped_backslash_before_u0000_is_harmless() -> None:

@@ -93,13 +93,38 @@ async def test_what_could_not_be_read_is_read_later() -> None:
     assert await library.find("t", "a", "park behind the house")
 
 
-async def test_only_so_many_shelves_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(libraries, "MAX_SHELVES", 2)
+async def test_shelves_are_kept_while_there_is_room_for_their_bytes() -> None:
+    size = (await Library(Directory(), HashedWords()).shelf("t", "a")).size
     directory = Directory()
-    library = Library(directory, HashedWords())
-    for agent in "abcab":
+    library = Library(directory, HashedWords(), max_bytes=2 * size)
+    for agent in "abab":
         await library.shelf("t", agent)
-    assert len(directory.asked) == 5
+    assert len(directory.asked) == 2
+    for agent in "cba":  # c took the place of a, and a takes that of c
+        await library.shelf("t", agent)
+    assert len(directory.asked) == 4
+
+
+async def test_small_shelves_do_not_push_out_one_another() -> None:
+    directory = Directory(passages_now=[])
+    library = Library(directory, HashedWords())
+    for agent in (*range(100), *range(100)):
+        await library.shelf("t", str(agent))
+    assert len(directory.asked) == 100
+
+
+async def test_a_shelf_larger_than_all_of_the_room_is_read_each_time() -> None:
+    directory = Directory()
+    library = Library(directory, HashedWords(), max_bytes=1_000)
+    for _ in range(2):
+        assert await library.find("t", "a", "park behind the house")
+    assert directory.asked == [None, None]
+
+
+async def test_the_size_of_a_shelf_is_that_of_its_vectors_and_texts() -> None:
+    directory = Directory(passages_now=[{"document": "long.md", "text": "word " * 2_000 + "é"}])
+    shelf = await Library(directory, HashedWords()).shelf("t", "a")
+    assert shelf.vectors.nbytes + 10_000 < shelf.size < shelf.vectors.nbytes + 11_000
 
 
 async def test_hashed_words_have_length_one_but_for_nothing_said() -> None:

@@ -153,8 +153,7 @@ class Call:
     result: SessionResult = field(init=False)
 
     async def run(self, callee: "Scenario") -> SessionResult:
-        engines = Engines(self.recognizer, self.synthesizer, LevelActivity)
-        self.session = VoiceSession(self.leg, engines, self.conversation, self.options, self.notes)
+        self.session = self.open_session()
         self.leg.on_event(self.session.on_leg_event)
         self.leg.on_played_frame(self.played.extend)
         ticking = asyncio.create_task(self._tick())
@@ -168,6 +167,10 @@ class Call:
         if not acting.cancelled() and (error := acting.exception()):
             raise error
         return self.result
+
+    def open_session(self) -> VoiceSession:
+        engines = Engines(self.recognizer, self.synthesizer, LevelActivity)
+        return VoiceSession(self.leg, engines, self.conversation, self.options, self.notes)
 
     async def wait(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
