@@ -32,6 +32,7 @@ from call_service.events.streams import EventStreams
 from call_service.events.token_routes import STREAM_TOKENS
 from call_service.events.token_routes import router as tokens_router
 from call_service.events.tokens import LIFETIME, StreamTokens
+from call_service.kept import Kept
 from call_service.llm import LlmClient
 from call_service.owner import owner_name
 from call_service.projects import HttpProjectDirectory
@@ -45,12 +46,12 @@ from call_service.scenarios.routes import router as agent_tests_router
 from call_service.scenarios.service import AgentTests
 from call_service.settings import CallApiSettings, llm_settings
 from call_service.signalling.routes import router as signalling_router
+from call_service.trunks import refusals
 from call_service.trunks.events import TYPES as TRUNK_EVENTS
 from call_service.trunks.routes import TRUNKS
 from call_service.trunks.routes import router as trunks_router
 from call_service.trunks.service import PURPOSE, Trunks
 from call_service.usage.routes import router as usage_router
-from call_service.vendors.keys import KeyRing
 from call_service.vendors.models import AgentModels, Sessions
 from shared.background import kept_running, running
 from shared.bus import EventBus
@@ -90,7 +91,7 @@ def build_app(settings: CallApiSettings, bus: EventBus | None = None) -> web.App
             db, projects = app[DATABASE], HttpProjectDirectory(session, str(settings.project_url), app[INTERNAL_TOKENS])
             secret = settings.internal_token_secret.get_secret_value()
             sessions = Sessions(allow_private=settings.provider_allow_private)
-            analyzer = Analyzer(llm, AgentModels(KeyRing(projects), sessions, settings.provider_base_urls))
+            analyzer = Analyzer(llm, AgentModels(Kept(projects.provider_keys), sessions, settings.provider_base_urls))
             app[CALLS] = Calls(db, projects, Cursors(secret, "call-history"), analyzer, str(settings.public_url))
             keys = settings.encryption_key.get_secret_value()
             app[BATCHES] = Batches(
@@ -130,9 +131,10 @@ def build_app(settings: CallApiSettings, bus: EventBus | None = None) -> web.App
         lease = timedelta(seconds=settings.lease_seconds)
         sweeper = Sweeper(wrap_up, owner_name("sweeper"), lease, settings.sweep_seconds)
         measuring = measure_forever(lambda: gauges.measure(calls.db))
-        pruning = prune_forever(calls.db, PRUNE_PACES, 2 * LONGEST_SPACING)
+        paces = running(prune_forever(calls.db, PRUNE_PACES, 2 * LONGEST_SPACING), "pruning paces")
+        refused = running(prune_forever(calls.db, refusals.PRUNE, refusals.KEPT_FOR), "pruning refusals")
         sweeping = kept_running(sweeper.run, "sweeper", app[HEALTH])
-        async with sweeping, running(measuring, "gauges"), running(pruning, "pruning paces"):
+        async with sweeping, running(measuring, "gauges"), paces, refused:
             yield
 
     app.cleanup_ctx.extend(

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 import aiohttp
 import orjson
 import stamina
+from pydantic import SecretStr
 
 from call_service.calls.errors import (
     ActiveAgentNotSetError,
@@ -47,6 +48,14 @@ class PreparedCall:
     project_id: str
     agent: Mapping[str, Any]
     from_number: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class VendorKey:
+    """`base_url`: where the customer's own server is."""
+
+    api_key: SecretStr
+    base_url: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +105,10 @@ class HttpProjectDirectory:
             raise ProjectNotFoundError
         await self._ask("GET", f"/internal/projects/{project_id}", tenant)
 
-    async def provider_keys(self, tenant: str, project_id: str) -> dict[str, Any]:
-        """The keys of the project's vendors, for a worker; see `vendors.keys`."""
+    async def provider_keys(self, tenant: str, project_id: str) -> Mapping[str, VendorKey]:
+        """The keys of the project's vendors by provider, for a worker. Raises ProjectServiceUnavailableError."""
         found = await self._ask("GET", f"/internal/projects/{project_id}/provider-keys", tenant)
-        keys: dict[str, Any] = found["keys"]
-        return keys
+        return {name: VendorKey(SecretStr(key["api_key"]), key["base_url"]) for name, key in found["keys"].items()}
 
     async def called(self, tenants: Sequence[str], number: str) -> CalledNumber:
         """Which of these tenants has a number, and who answers it.
@@ -113,11 +121,10 @@ class HttpProjectDirectory:
         found = await self._ask("POST", "/internal/calls/answer", tenants[0], body)
         return CalledNumber(found["tenant"], found["projectId"], found["agent"])
 
-    async def tool_secrets(self, tenant: str, project_id: str) -> Mapping[str, str]:
-        """The secrets of the project's tools, for a worker; see `tools.secrets`."""
+    async def tool_secrets(self, tenant: str, project_id: str) -> Mapping[str, SecretStr]:
+        """What headers of tools name, for a worker. Raises ProjectServiceUnavailableError."""
         found = await self._ask("GET", f"/internal/projects/{project_id}/tool-secrets", tenant)
-        secrets: dict[str, str] = found["secrets"]
-        return secrets
+        return {name: SecretStr(value) for name, value in found["secrets"].items()}
 
     async def passages(self, tenant: str, agent_id: str, known: str | None) -> Mapping[str, Any]:
         """The documents of an agent, for a worker; see `tools.library`."""

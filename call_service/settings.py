@@ -82,7 +82,9 @@ class WorkerSettings(_Sealing):
         description="How many calls each user's batches and requests begin in a second, in all workers together.",
     )
     tenant_max_calls: int = Field(
-        1000, ge=1, description="Live calls of each user, in all workers together, from which on no other is begun."
+        1000,
+        ge=1,
+        description="Live calls of each user, in all workers together, from which on no other is begun or taken.",
     )
     scenarios_at_once: int = Field(
         4,

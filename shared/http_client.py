@@ -177,6 +177,17 @@ def public_connector(*, allow_private: bool = False, per_host_limit: int = 0) ->
     )
 
 
+def no_redirects() -> aiohttp.TraceConfig:
+    """For sessions that open WebSockets: aiohttp follows the redirect of a handshake, and has no switch for it."""
+
+    async def refuse(*_about: object) -> None:
+        raise aiohttp.ClientError("redirected, which is not followed")
+
+    config = aiohttp.TraceConfig()
+    config.on_request_redirect.append(refuse)
+    return config
+
+
 _CAUSES: tuple[tuple[type[Exception], Cause], ...] = (
     (TimeoutError, "timeout"),
     (aiohttp.ClientSSLError, "tls"),
@@ -217,7 +228,8 @@ class GuardedClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             timeout=aiohttp.ClientTimeout(total=total_timeout.total_seconds(), sock_connect=CONNECT_TIMEOUT_SECONDS),
             auto_decompress=False,
-            headers={"User-Agent": "Talkstack/1"},
+            # Answers are not inflated, so nobody may compress them: aiohttp would ask for it by itself.
+            headers={"User-Agent": "Talkstack/1", "Accept-Encoding": "identity"},
         )
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:

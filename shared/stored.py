@@ -9,7 +9,11 @@ ModelT = TypeVar("ModelT", bound=BaseModel)
 
 
 def as_stored(model: type[ModelT], values: Mapping[str, Any]) -> ModelT:
-    """`values`, by alias or name, as `model`; where they break one of its rules, as they are."""
+    """`values`, by alias or name, as `model`; where they break one of its rules, as they are.
+
+    Raises:
+        ValidationError: they are not even of the right types.
+    """
     try:
         return model.model_validate(values)
     except ValidationError:
@@ -25,12 +29,29 @@ def _as(annotation: Any, value: Any) -> Any:
     try:
         return TypeAdapter(annotation).validate_python(value)
     except ValidationError:
-        pass
+        if not isinstance(value, tuple(_kinds(annotation))):
+            raise
     if isinstance(value, Mapping) and (model := _model_of(annotation, value)):
         return as_stored(model, value)
     if isinstance(value, list) and (origin := get_origin(annotation)) in {list, tuple}:
         return origin(_as(get_args(annotation)[0], item) for item in value)
     return value
+
+
+def _kinds(annotation: Any) -> Iterator[type]:
+    """The types that a stored value may be of."""
+    origin = get_origin(annotation)
+    if origin is Literal:
+        yield from map(type, get_args(annotation))
+    elif origin in {list, tuple}:
+        yield list
+    elif origin is dict or (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+        yield dict
+    elif isinstance(annotation, type):
+        yield annotation
+    else:
+        for part in get_args(annotation):
+            yield from _kinds(part)
 
 
 def _model_of(annotation: Any, value: Mapping[str, Any]) -> type[BaseModel] | None:

@@ -86,6 +86,9 @@ class AccountService:
         self._refuse_guessable(new, user)
         password_hash = await self._r.passwords.hash(new)
         async with self._r.db.transaction() as tx:
+            # What was verified takes a while, and the owner may have reset the password meanwhile.
+            if not await repository.has_password(tx, user_id, user.password_hash):
+                raise WrongPasswordError
             await throttles.forget(tx, key)
             await self._replace_password(tx, user, password_hash, Action.CREDENTIALS_CHANGED, client, but=session_id)
 

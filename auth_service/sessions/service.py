@@ -161,6 +161,9 @@ class SessionService:
         is_outdated = self._r.passwords.is_outdated(user.password_hash)
         rehashed = await self._r.passwords.hash(password) if is_outdated else None
         async with self._r.db.transaction() as tx:
+            # To verify it took a while: a session that a change of it did not end must not begin after that.
+            if not await accounts.has_password(tx, user.id, user.password_hash):
+                raise InvalidCredentialsError
             ends_at = now + timedelta(days=self._r.settings.session_days)
             if await repository.is_new_place(tx, user.id, client.network):
                 await self._r.mail.add(tx, messages.signed_in_from_new_place(user.email, client.ip, client.user_agent))

@@ -132,9 +132,9 @@ class Call:
 
     @property
     def was_claimed_too_often(self) -> bool:
-        """Has a claimed call been claimed so often, and never dialled, that it is given up?
+        """Has a claimed call been claimed so often, and never dialled or completed, that it is given up?
 
-        A claim raises the fence, and so does each way back to the queue.
+        A claim raises the fence, and so does each way back to the queue, or to another sweeper.
         """
         return self.fence >= 2 * MAX_CLAIMS - 1
 

@@ -94,6 +94,8 @@ class Sweeper:
             raise
         except Exception:
             log.exception("call cannot be completed", call_id=call.id)
+            if call.was_claimed_too_often:
+                await self._wrap_up.give_up(call)
 
     async def _take(self, tx: Tx, call: Call) -> Call | None:
         log.warning("call of a lost worker", call_id=call.id, status=call.status.value)

@@ -91,6 +91,13 @@ class WrapUp:
             if completed:
                 await events.publish(tx, completed, self.public_url, *types)
 
+    async def give_up(self, call: Call) -> None:
+        """Complete a call without recording and analysis, which fail again and again."""
+        async with self.db.transaction() as tx:
+            completed = await repository.complete(tx, call.id, call.fence, recording=None, analysis=None)
+            if completed:
+                await events.publish(tx, completed, self.public_url, events.COMPLETED)
+
 
 async def end_queued(tx: Tx, call: Call, outcome: Outcome, public_url: str) -> Call:
     """End and complete a call that nobody has dialled; the caller has locked it.

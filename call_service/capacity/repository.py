@@ -1,7 +1,8 @@
 """Room for calls of a tenant and of a trunk, decided under the lock of the tenant.
 
 A trunk belongs to one tenant, so that lock guards it too. Live calls are counted, not kept: the transaction that ends a
-call gives its place back, whoever ends it; that of a second leg is counted with its call. Whoever holds this lock waits for no call and no batch.
+call gives its place back, whoever ends it, and that of its second leg too. Who holds this lock waits for no call and no
+batch.
 """
 
 from collections.abc import Sequence

@@ -37,7 +37,7 @@ class RoutingCarrier:
         self._open_sip = open_sip
         self._sip: SipCarrier | None = None
         self._on_call: Callable[[IncomingCall], None] | None = None
-        self._on_refusal: Callable[[RefusedCall], None] = lambda _refused: None
+        self._on_refusal: Callable[[RefusedCall], None] | None = None
         self._changing = asyncio.Lock()
 
     @property
@@ -99,5 +99,7 @@ class RoutingCarrier:
             log.warning("sip.not_open", cause=repr(error))
             return
         self.sip_error = None
+        if self._on_refusal:
+            self._sip.on_refusal(self._on_refusal)
         if self._on_call:
             self._sip.on_call(self._on_call)

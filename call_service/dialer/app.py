@@ -17,6 +17,7 @@ from call_service.dialer.runner import Tools
 from call_service.dialer.worker import Worker
 from call_service.inbound.directory import NumberDirectory
 from call_service.inbound.reception import Reception
+from call_service.kept import Kept
 from call_service.llm import LlmClient
 from call_service.owner import owner_name
 from call_service.projects import HttpProjectDirectory
@@ -29,7 +30,6 @@ from call_service.tools.opening import open_tooling
 from call_service.trunks.keeper import TrunkKeeper
 from call_service.trunks.service import PURPOSE
 from call_service.vendors.equipment import Vendors
-from call_service.vendors.keys import KeyRing
 from call_service.vendors.models import AgentModels, Sessions
 from call_service.voice.brain import build_brain
 from call_service.voice.engines.bundle import Engines, load_engines
@@ -90,8 +90,9 @@ def _vendors(settings: WorkerSettings) -> CleanupContext:
         async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
             directory = HttpProjectDirectory(session, str(settings.project_url), app[INTERNAL_TOKENS])
             app[NUMBERS] = NumberDirectory(directory, SystemClock())
+            keys = Kept(directory.provider_keys)
             async with open_tooling(directory, settings) as tooling:
-                app[VENDORS] = Vendors(KeyRing(directory), sessions, settings.provider_base_urls, tooling=tooling)
+                app[VENDORS] = Vendors(keys, sessions, settings.provider_base_urls, tooling=tooling)
                 yield
         await sessions.close()
 
@@ -115,15 +116,12 @@ def build_app(settings: WorkerSettings) -> web.Application:
             yield
 
     async def brain(app: web.Application) -> AsyncIterator[None]:
-        found = llm_settings(settings)
-        app[BRAIN] = build_brain(found)
-        llm = LlmClient(found) if found else None
+        llm = LlmClient(found) if (found := llm_settings(settings)) else None
+        app[BRAIN] = build_brain(llm)
         reached = app[VENDORS]
         app[ANALYZER] = Analyzer(llm, AgentModels(reached.keys, reached.sessions, reached.base_urls))
         yield
-        await app[BRAIN].close()
-        if llm:
-            await llm.close()
+        await app[BRAIN].close()  # and the model with it
 
     async def worker(app: web.Application) -> AsyncIterator[None]:
         recordings = RecordingStore(settings.recordings_dir)
@@ -148,6 +146,7 @@ def build_app(settings: WorkerSettings) -> web.Application:
         worker = app[WORKER] = Worker(db, tools, [singly, batches], owner=owner, max_calls=settings.worker_max_calls)
         reception = Reception(tools, worker, app[NUMBERS])
         app[CARRIER].on_call(reception.take)
+        app[CARRIER].on_refusal(reception.refusals.note)
         box = SecretBox(settings.encryption_key.get_secret_value(), PURPOSE)
         ca_file = str(settings.sip_ca_file) if settings.sip_ca_file else None
         keeper = TrunkKeeper(app[DATABASE], app[CARRIER], box, owner=owner, ca_file=ca_file)

@@ -180,7 +180,10 @@ class LlmClient:
     def _connected(self) -> aiohttp.ClientSession:
         if self._session is None:
             # Time-outs are ours (`_within`): aiohttp's total would also count the time a consumer takes to speak.
-            self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None))
+            # Calls are bounded by their worker: one that waited for a connection would take the model for a slow one.
+            self._session = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(limit=0), timeout=aiohttp.ClientTimeout(total=None)
+            )
         return self._session
 
     def _headers(self) -> dict[str, str]:

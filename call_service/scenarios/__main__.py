@@ -6,7 +6,6 @@ import sys
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 import orjson
@@ -15,13 +14,14 @@ from rich.console import Console
 from rich.progress import Progress
 from rich.table import Table
 
-from call_service.llm import LlmSettings
+from call_service.kept import Kept
+from call_service.llm import LlmClient, LlmSettings
+from call_service.projects import VendorKey
 from call_service.scenarios.report import ScenarioReport, Summary
 from call_service.scenarios.scenario import Scenario
 from call_service.scenarios.stage import Cast, Stage, open_stage
 from call_service.scenarios.suite import ScenarioFileError, play_all, read_agent, read_suite
 from call_service.vendors.equipment import Vendors
-from call_service.vendors.keys import KeyRing
 from call_service.vendors.models import Sessions
 from call_service.voice.brain import build_brain
 from call_service.voice.engines.bundle import SpeechUnavailableError, load_engines
@@ -29,22 +29,21 @@ from call_service.voice.engines.bundle import SpeechUnavailableError, load_engin
 FAILED = 1
 
 
-class _NoKeys:
+async def _no_keys(_tenant: str, _project_id: str) -> Mapping[str, VendorKey]:
     """There is no project here that could have keys of vendors."""
-
-    async def provider_keys(self, tenant: str, project_id: str) -> dict[str, Any]:  # noqa: ARG002 # the port has it
-        return {}
+    return {}
 
 
-def brain_settings(environment: Mapping[str, str]) -> LlmSettings | None:
+def model_of(environment: Mapping[str, str]) -> LlmClient | None:
     """The model that LLM_BASE_URL, LLM_MODEL and LLM_API_KEY name, None for the built-in brain."""
     if not (base_url := environment.get("LLM_BASE_URL")):
         return None
-    return LlmSettings(
+    settings = LlmSettings(
         base_url=base_url.rstrip("/"),
         model=environment.get("LLM_MODEL", "gpt-4o-mini"),
         api_key=SecretStr(environment.get("LLM_API_KEY", "")),
     )
+    return LlmClient(settings)
 
 
 @asynccontextmanager
@@ -55,9 +54,9 @@ async def local_stage() -> AsyncIterator[Stage]:
         SpeechUnavailableError: this machine has no local speech.
     """
     engines = await load_engines()
-    brain, sessions = build_brain(brain_settings(os.environ)), Sessions(allow_private=False)
+    brain, sessions = build_brain(model_of(os.environ)), Sessions(allow_private=False)
     try:
-        async with open_stage(engines, brain, Vendors(KeyRing(_NoKeys()), sessions, {})) as stage:
+        async with open_stage(engines, brain, Vendors(Kept(_no_keys), sessions, {})) as stage:
             yield stage
     finally:
         await brain.close()

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict
 from call_service.signalling.ladder import Address, LadderEntry
 from shared.clock import rfc3339
 
-_EXAMPLE: dict[str, Any] = {
+MESSAGE_EXAMPLE: dict[str, Any] = {
     "time": "2026-11-25T09:00:02.120Z",
     "direction": "received",
     "transport": "TLS",
@@ -55,7 +55,9 @@ class SipLadder(BaseModel):
     """The SIP messages of a call, oldest first; the last hundred of them, 4 KiB of each."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"call_id": "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f", "messages": [_EXAMPLE]}}
+        json_schema_extra={
+            "example": {"call_id": "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f", "messages": [MESSAGE_EXAMPLE]}
+        }
     )
 
     call_id: str

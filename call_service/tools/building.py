@@ -4,12 +4,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import SecretStr
+
 from call_service.calls.domain import Call
+from call_service.kept import Kept
 from call_service.tools.built_in import collect, hang_up, send_dtmf, transfer, wait
 from call_service.tools.http import HttpTool, Target
 from call_service.tools.library import Library
 from call_service.tools.look_up import LookUp
-from call_service.tools.secrets import SecretRing
 from call_service.tools.tool import Tool
 from call_service.tools.toolbox import Toolbox
 from shared.http_client import GuardedClient
@@ -27,7 +29,7 @@ class Tooling:
     """What the tools of all calls of a worker share."""
 
     client: GuardedClient
-    secrets: SecretRing
+    secrets: Kept[Mapping[str, SecretStr]]
     library: Library
 
     def toolbox(self, call: Call) -> Toolbox:

@@ -4,7 +4,15 @@ from aiohttp import web
 
 from call_service.calls.errors import OnDoNotCallListError
 from call_service.trunks import errors
-from call_service.trunks.schemas import TestBody, TestObject, TrunkBody, TrunkList, TrunkObject
+from call_service.trunks.schemas import (
+    RefusalList,
+    RefusalObject,
+    TestBody,
+    TestObject,
+    TrunkBody,
+    TrunkList,
+    TrunkObject,
+)
 from call_service.trunks.service import Trunks
 from shared.endpoints import Context, Router, unprocessable
 from shared.pagination import InvalidCursorError, PageQuery
@@ -84,6 +92,19 @@ async def replace_trunk(ctx: Context[TrunkBody]) -> TrunkObject:
 async def delete_trunk(ctx: Context[None]) -> None:
     """Disconnect a trunk; live calls go on to their end."""
     await ctx.request.app[TRUNKS].delete(ctx.tenant, ctx.path("trunk_id"))
+
+
+@router.add(
+    "GET",
+    "/trunk/{trunk_id}/refusals",
+    scope=Scope.CALLS_READ,
+    answer=RefusalList,
+    errors=[errors.TrunkNotFoundError],
+)
+async def list_refusals(ctx: Context[None]) -> RefusalList:
+    """The last 50 calls that came in by a trunk and were refused, of the last seven days, with their SIP messages."""
+    found = await ctx.request.app[TRUNKS].refusals(ctx.tenant, ctx.path("trunk_id"))
+    return RefusalList(data=[RefusalObject.of(refusal) for refusal in found])
 
 
 @router.add(

@@ -5,7 +5,9 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, StringConstraints, model_validator
 
+from call_service.signalling.schemas import MESSAGE_EXAMPLE, SipMessage
 from call_service.trunks.domain import Test, TestStatus, Trunk, TrunkHealth, WorkerState, health
+from call_service.trunks.refusals import Refusal
 from shared.clock import rfc3339
 from shared.e164 import E164
 
@@ -244,3 +246,48 @@ class TestObject(BaseModel):
             created_at=rfc3339(test.created_at),
             finished_at=rfc3339(test.finished_at) if test.finished_at else None,
         )
+
+
+_REFUSAL_EXAMPLE: dict[str, Any] = {
+    "time": "2026-11-25T09:00:00.000Z",
+    "from": "+12025550100",
+    "to": "+12025550199",
+    "sip_code": 404,
+    "reason": "unknown_number",
+    "call_id": None,
+    "messages": [MESSAGE_EXAMPLE],
+}
+
+
+class RefusalObject(BaseModel):
+    """A call that came in and was refused. `call_id`: it is in the list of calls as well."""
+
+    time: str
+    from_: str = Field(alias="from")
+    to: str
+    sip_code: int
+    reason: str
+    call_id: str | None
+    messages: list[SipMessage]
+
+    @classmethod
+    def of(cls, refusal: Refusal) -> Self:
+        """The public view of a stored refusal."""
+        assert refusal.refused_at
+        return cls(
+            time=rfc3339(refusal.refused_at),
+            **{"from": refusal.from_number},
+            to=refusal.to_number,
+            sip_code=refusal.sip_code,
+            reason=refusal.reason,
+            call_id=refusal.call_id,
+            messages=[SipMessage.of(entry) for entry in refusal.messages],
+        )
+
+
+class RefusalList(BaseModel):
+    """The last calls that a trunk's owner did not get, newest first."""
+
+    model_config = ConfigDict(json_schema_extra={"example": {"data": [_REFUSAL_EXAMPLE]}})
+
+    data: list[RefusalObject]

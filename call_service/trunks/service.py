@@ -18,6 +18,7 @@ from call_service.trunks.errors import (
     TrunkTestNotFoundError,
     TrunkTestRunningError,
 )
+from call_service.trunks.refusals import Refusal, of_trunk
 from call_service.trunks.schemas import TestBody, TrunkBody, TrunkObject
 from shared.db import Database, Tx
 from shared.errors import FieldError
@@ -77,6 +78,12 @@ class Trunks:
         found = await repository.page(self.db, tenant, query.position(self.cursors), query.limit_and_one)
         page, cursor = page_of(found, query, self.cursors, lambda trunk: trunk.id)
         return await self._shown(tenant, page), cursor
+
+    async def refusals(self, tenant: str, trunk_id: str) -> list[Refusal]:
+        """Calls that came in by a trunk and were refused, newest first. Raises TrunkNotFoundError."""
+        if await repository.find(self.db, tenant, trunk_id) is None:
+            raise TrunkNotFoundError
+        return await of_trunk(self.db, tenant, trunk_id)
 
     async def delete(self, tenant: str, trunk_id: str) -> None:
         """Raises TrunkNotFoundError, TrunkInUseError."""

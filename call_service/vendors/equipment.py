@@ -11,11 +11,12 @@ from prometheus_client import Counter
 from pydantic import HttpUrl
 
 from call_service.calls.domain import Call
+from call_service.kept import Kept
+from call_service.projects import VendorKey
 from call_service.tools.building import Tooling
 from call_service.tools.toolbox import Toolbox
 from call_service.vendors.building import Builder
 from call_service.vendors.choice import choices_of
-from call_service.vendors.keys import KeyRing
 from call_service.vendors.local import brain_of, is_local, recognizer_of, synthesizer_of
 from call_service.vendors.media_streams.line import MediaStreamLine
 from call_service.vendors.media_streams.messages import PATIENCE_OPTION
@@ -45,7 +46,7 @@ BOT = "pipecat"
 class Vendors:
     """How a worker reaches vendors, and what agents' tools lead to."""
 
-    keys: KeyRing
+    keys: Kept[Mapping[str, VendorKey]]
     sessions: Sessions
     base_urls: Mapping[str, HttpUrl]
     cache: SpeechCache = field(default_factory=new_cache)

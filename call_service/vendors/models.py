@@ -9,13 +9,13 @@ import structlog
 from pydantic import HttpUrl, SecretStr
 
 from call_service.calls.domain import Call
+from call_service.kept import Kept
 from call_service.llm import AnthropicDialect, LlmClient, LlmSettings, OpenAiDialect, Usage
-from call_service.projects import ProjectServiceUnavailableError
+from call_service.projects import ProjectServiceUnavailableError, VendorKey
 from call_service.vendors.choice import Choice, choices_of
 from call_service.vendors.connection import Connection
-from call_service.vendors.keys import KeyRing, VendorKey
 from call_service.vendors.usage import Meter, Used
-from shared.http_client import public_connector
+from shared.http_client import no_redirects, public_connector
 from shared.providers import PROVIDERS, Stage, base_url_of
 
 log = structlog.get_logger(__name__)
@@ -52,6 +52,7 @@ class Sessions:
                 connector=public_connector(allow_private=self._allow_private or not customers),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=aiohttp.ClientTimeout(total=None),
+                trace_configs=[no_redirects()],
             )
         return self._open[customers]
 
@@ -119,7 +120,7 @@ def model_of(choice: Choice, stage: Stage) -> str:
 class AgentModels:
     """Finds the models that an agent has chosen."""
 
-    keys: KeyRing
+    keys: Kept[Mapping[str, VendorKey]]
     sessions: Sessions
     base_urls: Mapping[str, HttpUrl]
 

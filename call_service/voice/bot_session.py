@@ -14,14 +14,14 @@ from typing import Any, Literal
 from call_service.carriers.port import SILENCE_FRAME, Leg
 from call_service.voice.bot_talk import BotTalk
 from call_service.voice.bot_words import BotWords
-from call_service.voice.bots import BotAtWork, Successor
-from call_service.voice.brain.sentences import split_sentences
+from call_service.voice.bots import BotAtWork
 from call_service.voice.direct import PIPELINE
+from call_service.voice.endings import HUNG_UP
 from call_service.voice.engines.bundle import Engines
 from call_service.voice.fallback import Switch
 from call_service.voice.listening import Utterance
 from call_service.voice.options import Outcome, SessionListener, SessionOptions
-from call_service.voice.ports import BrainOutput, Conversation, EngineError, Say, Turn
+from call_service.voice.ports import BrainOutput, Conversation, EngineError, Turn
 from call_service.voice.requests import Announcement, BotLeft, Close
 from call_service.voice.session import VoiceSession
 from call_service.voice.speaking import AgentTurn
@@ -30,7 +30,7 @@ from call_service.voice.speaking import AgentTurn
 GOODBYE = timedelta(seconds=30)
 REST = timedelta(seconds=3)
 TAIL = timedelta(milliseconds=100)
-HANG_UP = timedelta(seconds=5)
+LEAVING = timedelta(seconds=5)
 
 
 def session_of(at_work: BotAtWork | None) -> Callable[..., VoiceSession]:
@@ -54,6 +54,7 @@ class BotSession(VoiceSession):
     ) -> None:
         super().__init__(leg, engines, conversation, options, listener, **named)
         self._at_work = at_work
+        self._was_speaking = False
         self._words = BotWords(at_work.recognizer, engines.voice_activity(), self.now_ms, self._record)
         self._talk = BotTalk(at_work, leg, options.filler_after, self)
 
@@ -82,10 +83,10 @@ class BotSession(VoiceSession):
             self.agent_started()
 
     def _heard(self, utterance: Utterance) -> None:
-        if self._talk.is_live:
-            self._beside(self._write_down(utterance))
-        else:
+        if self._talk.error:
             super()._heard(utterance)
+        else:
+            self._beside(self._write_down(utterance))
 
     def _press(self, digit: str) -> None:
         if self._talk.is_live and not self._elsewhere:
@@ -94,15 +95,15 @@ class BotSession(VoiceSession):
             super()._press(digit)
 
     async def _write_down(self, utterance: Utterance) -> None:
-        """The bot has heard it, and is to answer it; once it is gone, we are."""
+        """The bot has heard it, and is to answer it; when it has failed, we are."""
         text: str | None = None
         said = Turn("user", "", utterance.start_ms, utterance.end_ms)
         with suppress(EngineError):
             text, timings = await self._understand(utterance)
             said = Turn("user", text or "", utterance.start_ms, utterance.end_ms)
-            if text and self._talk.is_live:
+            if text and not self._talk.error:
                 self._record(said, timings)
-        if not self._talk.is_live:
+        if self._talk.error:
             self._request(utterance)
         elif text != "":  # which is noise; None is what nobody understood
             self._words.asked(said.end_ms)
@@ -132,21 +133,31 @@ class BotSession(VoiceSession):
         self._talk.begin()
         while self._talk.is_live:
             match await self._requests.get():
-                case Announcement(text, heard):
-                    turn = await self._speak(_sentences(text))
-                    if not heard.done():
-                        heard.set_result(bool(turn.spoken()) and not turn.is_interrupted)
+                case Announcement() as announcement:
+                    await self._announce(announcement)
                 case Close() as close:
                     return await self._end(close)
                 case _:  # the bot has heard it itself
                     pass
-        is_speaking = self._talk.unheard_ms > 0
         if self._talk.error is None:
             await self._play_out(GOODBYE)
-            return self._verdict or Outcome("completed", "agent_hung_up")
-        self._take_over(self._talk.error, is_speaking=is_speaking)
+            return self._verdict or HUNG_UP
+        self._tell_switch(self._talk.error)
+        self._was_speaking = self._talk.unheard_ms > 0
         await self._play_out(REST)
         return await super()._converse()
+
+    async def _open(self) -> AgentTurn:
+        """What the pipeline says first: it goes on where the bot stopped."""
+        if not self._talk.has_sounded:
+            return await super()._open()
+        if unanswered := self._talk.unanswered:
+            heard, history = [self._log.ask(said) for said in unanswered][-1]
+            self._log.answered()
+            return await self._speak(self._conversation.reply(heard, history))
+        if self._was_speaking or isinstance(self._talk.error, TimeoutError):
+            return await self._say(self._options.phrases.repeat)
+        return AgentTurn(self._voice, self)  # nobody waits for a word
 
     async def _play_out(self, limit: timedelta) -> None:
         """Let what the bot has sent be heard."""
@@ -157,19 +168,9 @@ class BotSession(VoiceSession):
             self._words.cut()
         self._talk.cut()
 
-    def _take_over(self, error: Exception, *, is_speaking: bool) -> None:
+    def _tell_switch(self, error: Exception) -> None:
         why: Literal["late", "failed"] = "late" if isinstance(error, TimeoutError) else "failed"
         self._at_work.on_switch(Switch("s2s", self._at_work.name, PIPELINE, why, str(error)))
-        if not self._talk.has_sounded:
-            return
-        self._may_open.set()
-        heard, history = "", self._log.turns
-        for said in self._talk.unanswered:
-            heard, history = self._log.ask(said)
-        self._log.answered()
-        is_cut = is_speaking or why == "late"
-        repeat = self._options.phrases.repeat if is_cut else ""
-        self._conversation = Successor(self._conversation, heard, history, repeat)
 
     async def _speak(self, outputs: AsyncIterator[BrainOutput], **how: Any) -> AgentTurn:
         if self._talk.is_live:
@@ -178,13 +179,8 @@ class BotSession(VoiceSession):
 
     async def _stop(self, conductor: asyncio.Task[Outcome]) -> None:
         with suppress(Exception):  # it is done again, and told, by the parent
-            async with asyncio.timeout(HANG_UP.total_seconds()):
+            async with asyncio.timeout(LEAVING.total_seconds()):
                 await self._leg.hang_up()
         await self._words.finish()
         await super()._stop(conductor)
         self._words.close()
-
-
-async def _sentences(text: str) -> AsyncIterator[BrainOutput]:
-    for sentence in split_sentences(text):
-        yield Say(sentence)

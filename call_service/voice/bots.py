@@ -1,12 +1,12 @@
 """A bot that its owner wrote and runs: it hears the callee all the time, and speaks and falls silent when it likes."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
 from call_service.voice.fallback import Switch
-from call_service.voice.ports import BrainOutput, Conversation, EngineError, Listen, Recognizer, Say, Turn
+from call_service.voice.ports import EngineError, Recognizer
 
 PATIENCE = timedelta(seconds=5)
 
@@ -58,34 +58,3 @@ class BotAtWork:
     recognizer: Recognizer
     on_switch: Callable[[Switch], None]
     patience: timedelta | None = PATIENCE
-
-
-class Successor:
-    """The `Conversation` of the pipeline, which goes on where a bot has failed."""
-
-    def __init__(self, pipeline: Conversation, unanswered: str, history: Sequence[Turn], repeat: str) -> None:
-        """Begins with the answer to what is `unanswered`, else with `repeat` unless that is empty."""
-        self._pipeline = pipeline
-        self._unanswered = unanswered
-        self._history = history
-        self._repeat = repeat
-
-    def opening(self) -> AsyncIterator[BrainOutput]:
-        """Once; then what the agent says to somebody who comes to the phone. Raises EngineError."""
-        unanswered, self._unanswered = self._unanswered, ""
-        repeat, self._repeat = self._repeat, ""
-        if unanswered:
-            return self._pipeline.reply(unanswered, self._history)
-        return _only(Say(repeat) if repeat else Listen())
-
-    def reply(self, heard: str, history: Sequence[Turn]) -> AsyncIterator[BrainOutput]:
-        """The answer to words. Raises EngineError."""
-        return self._pipeline.reply(heard, history)
-
-    def silence(self, count: int) -> AsyncIterator[BrainOutput]:
-        """What to say into the silence. Raises EngineError."""
-        return self._pipeline.silence(count)
-
-
-async def _only(output: BrainOutput) -> AsyncIterator[BrainOutput]:
-    yield output

@@ -351,7 +351,7 @@ class VoiceSession:
                 await self._say_last(phrases.apology)
 
     async def _converse(self) -> Outcome:
-        turn = await self._speak(self._conversation.opening(), may_start=self._may_open)
+        turn = await self._open()
         self._interruptions.opened()
         while not turn.ends_call:
             self._is_idle = self._requests.are_done
@@ -372,25 +372,35 @@ class VoiceSession:
                     turn = await self._speak(self._conversation.silence(self._silences))
                     if turn.ends_call:
                         return SILENCE
-                case Announcement(text, heard):
-                    turn = await self._speak(_only(text))
-                    if not heard.done():
-                        heard.set_result(bool(turn.spoken()) and not turn.is_interrupted)
+                case Announcement():
+                    turn = await self._announce(request)
                 case Close():
                     return await self._end(request)
         return self._verdict or HUNG_UP
 
+    async def _open(self) -> AgentTurn:
+        return await self._speak(self._conversation.opening(), may_start=self._may_open)
+
+    async def _announce(self, request: Announcement) -> AgentTurn:
+        turn = await self._say(request.text)
+        if not request.heard.done():
+            request.heard.set_result(bool(turn.spoken()) and not turn.is_interrupted)
+        return turn
+
+    async def _say(self, text: str) -> AgentTurn:
+        return await self._speak(_only(text))
+
     async def _answer(self, utterance: Utterance) -> AgentTurn | None:
         conversation = self._conversation
         if isinstance(conversation, DirectConversation) and conversation.is_hearing and not self._answering.is_screened:
-            self._beside(self._note(utterance))
+            self._beside(self._note(utterance, is_answered=True))
             outputs = conversation.answer(utterance.pcm, self._log.turns)
             return await self._speak(outputs, answers_ms=utterance.end_ms)
         text, timings = await self._understanding.of(utterance, self._fill)
         if text:
             return await self._react(Turn("user", text, utterance.start_ms, utterance.end_ms), timings)
         if text is None or self._log.was_cut:
-            return await self._speak(_only(self._options.phrases.repeat))
+            return await self._say(self._options.phrases.repeat)
         return None
 
     async def _react(self, said: Turn, timings: TurnTimings) -> AgentTurn | None:
@@ -453,14 +463,15 @@ class VoiceSession:
         """The first frame of an agent turn went out."""
         self._minutes.started("agent")
 
-    async def _note(self, utterance: Utterance) -> None:
-        """Words that neither waited for an answer nor interrupted: kept, not answered; only menus are."""
+    async def _note(self, utterance: Utterance, *, is_answered: bool = False) -> None:
+        """Words that neither waited for an answer nor interrupted, or that have one: kept; only menus get one."""
         with suppress(EngineError):
             text, timings = await self._understand(utterance)
             if text:
                 said = Turn("user", text, utterance.start_ms, utterance.end_ms)
                 self._record(said, timings)
-                if self._answering.is_in_menu and not (self._turn and self._turn.ends_call):
+                may_answer = not (is_answered or (self._turn and self._turn.ends_call))
+                if self._answering.is_in_menu and may_answer:
                     self._interrupt()
                     self._request(Menu(said))
 

@@ -27,6 +27,9 @@ QUESTIONS = [
 ]
 AREA_CODES = ("202", "206", "212", "303", "312", "404", "415", "503", "512", "617", "702", "808")
 NUMBER_TRIES = 20
+HINTS = {
+    "carrier_rejected": " The simulated carrier reaches only the numbers of the README; docs/sip.md tells of others."
+}
 WEBHOOK_TIMEOUT_SECONDS = 20
 
 
@@ -132,7 +135,10 @@ class Story:
 
     def _check_conversation(self, call: dict[str, Any]) -> None:
         if call["status"] != "completed":
-            raise DemoError(f"The call ended {call['status']} ({call['reason']}): there was no conversation to show.")
+            hint = HINTS.get(call["reason"], "")
+            raise DemoError(
+                f"The call ended {call['status']} ({call['reason']}): there was no conversation to show.{hint}"
+            )
         roles = {turn["role"] for turn in call["transcript"]}
         if roles != {"agent", "user"}:
             raise DemoError(f"The transcript lacks a side: it has {sorted(roles)}.")

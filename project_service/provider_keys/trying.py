@@ -10,7 +10,7 @@ import orjson
 from yarl import URL
 
 from project_service.provider_keys.schemas import KeyTest
-from shared.http_client import public_connector
+from shared.http_client import no_redirects, public_connector
 from shared.providers import PROVIDERS, at
 
 Result = Literal["works", "refused", "unreachable", "unclear"]
@@ -26,7 +26,12 @@ class KeyTrier:
     def __init__(self, *, allow_private: bool) -> None:
         """`allow_private`: customers' own base URLs may lead to private addresses."""
         self._session, self._guarded = (
-            aiohttp.ClientSession(timeout=TIMEOUT, cookie_jar=aiohttp.DummyCookieJar(), connector=connector)
+            aiohttp.ClientSession(
+                timeout=TIMEOUT,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                connector=connector,
+                trace_configs=[no_redirects()],
+            )
             for connector in (None, public_connector(allow_private=allow_private))
         )
 

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from tests.bench.callers import LATEST_MS, Measured
 from tests.bench.sections import Cell, Section, at_least, at_most, load_average, percentile
-from tests.support.pipecat import NoPackageIndexError, output_of, pipecat_python
+from tests.support.pipecat import NoPipecatError, output_of, pipecat_python
 
 STEPS = (10, 20, 30, 40, 60, 80, 120, 160)
 SECONDS = 20
@@ -68,7 +68,7 @@ async def pipecat(_rig: object = None) -> list[Section]:
     try:
         command = (str(await pipecat_python()), "-m", "tests.bench.peers.pipecat_agent")
         agents += [Agent(WITH_OURS, command, ("ours",)), Agent(WITH_LIBRARY, command, ("library",))]
-    except (NoPackageIndexError, RuntimeError, TimeoutError, OSError) as error:
+    except NoPipecatError as error:
         notes.append(f"Without Pipecat, which can't be installed: {error}")
     for calls in STEPS:
         for agent in agents:

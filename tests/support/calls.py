@@ -63,6 +63,7 @@ class FakeProjects:
     numbers: dict[str, dict[str, Any] | None] = field(default_factory=dict)  # those that are called, with their agents
     is_down: bool = False
     provider_keys: dict[str, Any] = field(default_factory=dict)
+    tool_secrets: dict[str, str] = field(default_factory=dict)
     missing_keys: str | None = None
     url: str = ""
 
@@ -72,6 +73,7 @@ class FakeProjects:
         app.router.add_post("/internal/calls/answer", self._answer)
         app.router.add_get("/internal/projects/{id}", self._project)
         app.router.add_get("/internal/projects/{id}/provider-keys", self._keys)
+        app.router.add_get("/internal/projects/{id}/tool-secrets", self._secrets)
         return app
 
     async def _prepare(self, request: web.Request) -> web.Response:
@@ -102,6 +104,9 @@ class FakeProjects:
 
     async def _keys(self, request: web.Request) -> web.Response:
         return self._refuse(request, request.match_info["id"]) or web.json_response({"keys": self.provider_keys})
+
+    async def _secrets(self, request: web.Request) -> web.Response:
+        return self._refuse(request, request.match_info["id"]) or web.json_response({"secrets": self.tool_secrets})
 
     def _refuse(self, request: web.Request, project_id: str) -> web.Response | None:
         if self.is_down:

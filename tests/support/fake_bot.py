@@ -69,8 +69,11 @@ class BotStream:
 
     async def say(self, ms: int) -> None:
         """A loud sound, at once."""
-        sound = encode(LOUD_FRAME * (ms // 20))
-        await self.send("media", media={"payload": b64encode(sound).decode()})
+        await self.play(LOUD_FRAME * (ms // 20))
+
+    async def play(self, pcm: bytes) -> None:
+        """At 8 kHz, at once."""
+        await self.send("media", media={"payload": b64encode(encode(pcm)).decode()})
 
     def take(self, message: dict[str, Any]) -> None:
         self.messages.append(message)

@@ -19,9 +19,9 @@ from call_service.carriers.port import Answered, DialRequest, Ringing
 from call_service.carriers.ticker import Ticker
 from call_service.dialer.runner import Tools
 from call_service.dialer.worker import Worker
+from call_service.kept import Kept
 from call_service.recordings import RecordingStore
 from call_service.vendors.equipment import Vendors
-from call_service.vendors.keys import KeyRing
 from call_service.vendors.models import Sessions
 from call_service.voice.brain import build_brain
 from call_service.voice.engines.bundle import load_engines
@@ -74,11 +74,9 @@ class Switchboard:
             self._ticker.remove(leg)
 
 
-class NoKeys:
-    """Projects without keys of vendors."""
-
-    async def provider_keys(self, tenant: str, project_id: str) -> dict[str, Any]:
-        return {}
+async def no_keys(_tenant: str, _project_id: str) -> dict[str, Any]:
+    """Projects without keys of vendors, or secrets."""
+    return {}
 
 
 class NoServers:
@@ -100,7 +98,7 @@ async def tools(db: Database, carrier: Any, recordings: Path, lease: timedelta =
         ring_timeout=timedelta(seconds=20),
         price_per_minute=Decimal(0),
         currency="USD",
-        vendors=Vendors(KeyRing(NoKeys()), Sessions(allow_private=True), {}),
+        vendors=Vendors(Kept(no_keys), Sessions(allow_private=True), {}),
         pre_dial=PreDial(db, NoServers(), SecretBox(SECRET, PURPOSE), SystemClock()),
         limits=LIMITS,
     )

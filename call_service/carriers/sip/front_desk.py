@@ -97,8 +97,8 @@ class FrontDesk:
             response = self._answer(request, flow, 401, self.challenge(claimed))
             if named:
                 self._tell([named], request, flow, response, DIGEST_REFUSED)
-        called = user_of(request.uri)
-        names = {called, e164_of(called)}
+        user = user_of(request.uri)
+        names = {user, e164_of(user)}
         return sorted(found, key=lambda line: names.isdisjoint(line.trunk.caller_ids))
 
     def _has_proven(self, line: TrunkLine, request: Request, flow: Flow) -> bool:
@@ -134,16 +134,19 @@ class FrontDesk:
             if isinstance(transaction, InviteServer):
                 self._on_invite(lines, transaction)
 
-    def _answer(self, request: Request, flow: Flow, status: int, headers: Headers) -> Response:
+    def _answer(self, request: Request, flow: Flow, status: int, headers: Headers) -> Response | None:
+        """What was sent, if there was room for the transaction."""
+        transaction = self._agent.transactions.serve(request, flow)
+        if transaction is None:
+            return None
         response = respond(request, status, tag=self._agent.token(), headers=headers)
-        if transaction := self._agent.transactions.serve(request, flow):
-            transaction.respond(response)
+        transaction.respond(response)
         return response
 
     def _tell(
-        self, lines: Sequence[TrunkLine], request: Request, flow: Flow, response: Response, reason: str
+        self, lines: Sequence[TrunkLine], request: Request, flow: Flow, response: Response | None, reason: str
     ) -> None:
-        if request.method != "INVITE":
+        if response is None or request.method != "INVITE":
             return
         ladder, trunks = Ladder(), [line.trunk.name for line in lines]
         self._agent.record(ladder, request, flow)

@@ -21,6 +21,7 @@ from call_service.voice.brain.sentences import split_sentences
 from call_service.voice.ports import BrainOutput, Collected, EndCall, Say
 
 MAX_TURNS = 40
+_WORDS_OF_A_WISH = 3
 _MAX_HEARD = 1_000  # characters; a minute of speech
 _MAX_IDLE = 5
 _MAX_CONFIRMATIONS = 3
@@ -127,8 +128,15 @@ class Dialogue:
         if intents.says_goodbye(heard) or (intents.is_done(heard) and not self._collecting):
             return self._close()
         if intent:
-            return self._intended(intent)
+            wanted = self._beside_hold(heard) if intent is Intent.HOLD else ""
+            return self._react(wanted) if wanted else self._intended(intent)
         return self._request(heard)
+
+    @staticmethod
+    def _beside_hold(heard: str) -> str:
+        """What more than "one moment" is said: "I have one minute. A table for four, please."."""
+        rest = " ".join(part for part in split_sentences(heard) if intents.intent_of(part) is not Intent.HOLD)
+        return rest if len(plain(rest).split()) >= _WORDS_OF_A_WISH else ""
 
     def _awaited(self, heard: str) -> list[BrainOutput] | None:
         """The answer to what was asked, or None when `heard` is something else."""

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from call_service.kept import Kept
 from call_service.scenarios import repository
 from call_service.scenarios.domain import MAX_OPEN, MAX_TRIES
 from call_service.scenarios.judging import Observation, judge
@@ -17,7 +18,6 @@ from call_service.scenarios.report import ScenarioReport
 from call_service.scenarios.scenario import Scenario
 from call_service.scenarios.stage import Cast, open_stage
 from call_service.vendors.equipment import Vendors
-from call_service.vendors.keys import KeyRing
 from call_service.vendors.models import Sessions
 from call_service.voice.brain import build_brain
 from call_service.voice.engines.bundle import load_engines
@@ -26,7 +26,7 @@ from shared.db import Database
 from shared.ids import new_id
 from shared.testing.waiting import eventually
 from tests.support.calls import Customer, FakeProjects
-from tests.support.workers import NoKeys
+from tests.support.workers import no_keys
 
 LEASE = timedelta(seconds=30)
 TALKS = {
@@ -68,7 +68,7 @@ class Places:
 async def real_play() -> AsyncIterator[Play]:
     """Real sessions, with engines that cost nothing."""
     sessions = Sessions(allow_private=True)
-    vendors = Vendors(KeyRing(NoKeys()), sessions, {})
+    vendors = Vendors(Kept(no_keys), sessions, {})
     async with open_stage(await load_engines("null"), build_brain(None), vendors) as stage:
         yield lambda scenario, cast: play(scenario, cast, stage)
     await sessions.close()

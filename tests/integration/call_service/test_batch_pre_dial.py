@@ -1,6 +1,7 @@
 """A batch whose contacts the customer's server has to agree to, with real workers and a real server."""
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
@@ -17,8 +18,11 @@ from standardwebhooks import Webhook
 from call_service.app import build_app
 from call_service.batches.pre_dial import PURPOSE, PreDial
 from call_service.batches.rules import PRE_DIAL_MAX_FAILURES
+from call_service.capacity.domain import ASKING
+from call_service.carriers.port import DialRequest
 from call_service.dialer.worker import Worker
 from call_service.settings import CallApiSettings
+from call_service.voice.memory_leg import MemoryLeg
 from shared.background import running
 from shared.clock import SystemClock
 from shared.db import Database
@@ -26,6 +30,7 @@ from shared.http_client import GuardedClient
 from shared.memory_bus import InMemoryBus
 from shared.secret_box import SecretBox
 from shared.testing.waiting import eventually
+from tests.integration.call_service.test_dial_limits import booked, trunk
 from tests.support.batches import csv_of, dialer, form_of, upload
 from tests.support.calls import SECRET, Customer, FakeProjects
 from tests.support.workers import Switchboard, claimers, sweeper, tools
@@ -385,3 +390,46 @@ async def test_a_batch_without_a_server_asks_nobody(scene: Scene) -> None:
     async with scene.at_work():
         await eventually(lambda: scene.board.dialled != [], 15)
     assert scene.asked.ids == []
+
+
+class TimedBoard(Switchboard):
+    """Knows when it dialled."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.times: list[float] = []
+
+    async def place(self, request: DialRequest) -> MemoryLeg:
+        self.times.append(asyncio.get_running_loop().time())
+        return await super().place(request)
+
+
+async def test_slow_answers_do_not_bunch_the_dials(scene: Scene) -> None:
+    """All answers come at once, after their starts: the calls were dialled within milliseconds."""
+    board = scene.board = TimedBoard()
+    await trunk(scene.db, scene.projects.tenant, per_second=2)
+    all_asked = asyncio.Event()
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if len(scene.asked.ids) == 5:
+            all_asked.set()
+        await all_asked.wait()
+        await asyncio.sleep(2)
+        return await AGREES(request)
+
+    scene.asked.answers = [answer]
+    await scene.asking_batch(csv_of(5))
+    async with scene.at_work(limit_seconds=10):
+        await eventually(lambda: len(board.times) == 5, 20)
+    gaps = [later - earlier for earlier, later in itertools.pairwise(board.times)]
+    assert min(gaps) > 0.25, "half a second, but for the jitter of a busy machine"
+
+
+async def test_answers_in_time_cost_no_start(scene: Scene) -> None:
+    trunk_id = await trunk(scene.db, scene.projects.tenant, per_second=2)
+    await scene.asking_batch(csv_of(5))
+    async with scene.at_work():
+        await eventually(lambda: len(scene.board.dialled) == 5, 20)
+        starts = await booked(scene.db, trunk_id)
+    first = await scene.db.fetchval("SELECT min(created_at) FROM calls")
+    assert starts[-1] - first < ASKING + 4 * timedelta(seconds=0.5) + timedelta(seconds=1)

@@ -8,16 +8,17 @@ from pathlib import Path
 from typing import Any
 
 import orjson
+from pydantic import SecretStr
 
 from call_service.calls.domain import Call
 from call_service.calls.timeline import timeline
 from call_service.carriers.testing import LOUD_FRAME
 from call_service.dialer.runner import CallRunner
+from call_service.kept import Kept
 from call_service.llm import LlmClient, LlmSettings
 from call_service.tools.building import Tooling
 from call_service.tools.embedding import HashedWords
 from call_service.tools.library import Library
-from call_service.tools.secrets import SecretRing
 from call_service.voice.brain import LlmBrain
 from call_service.voice.memory_leg import MemoryLeg
 from call_service.voice.ports import Brain
@@ -54,8 +55,8 @@ class Projects:
 
     documents: list[Mapping[str, str]] = field(default_factory=list)
 
-    async def tool_secrets(self, tenant: str, project_id: str) -> Mapping[str, str]:
-        return {"crm": SECRET}
+    async def tool_secrets(self, tenant: str, project_id: str) -> Mapping[str, SecretStr]:
+        return {"crm": SecretStr(SECRET)}
 
     async def passages(self, tenant: str, agent_id: str, known: str | None) -> Mapping[str, Any]:
         return {"revision": "r1", "passages": None if known else self.documents}
@@ -70,7 +71,7 @@ async def in_call(
     await queue(db, silenceTimeoutSeconds=30, recordingEnabled=False, **agent)
     [call] = await claim(db, "worker", LEASE, 1)
     async with GuardedClient(allow_private=True) as client:
-        tooling = Tooling(client, SecretRing(known), Library(known, HashedWords()))
+        tooling = Tooling(client, Kept(known.tool_secrets), Library(known, HashedWords()))
         at_hand = await tools(db, board, folder)
         at_hand = replace(at_hand, brain=brain, vendors=replace(at_hand.vendors, tooling=tooling))
         running = asyncio.create_task(CallRunner(call, at_hand).run())

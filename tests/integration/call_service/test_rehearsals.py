@@ -5,13 +5,13 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from call_service.kept import Kept
 from call_service.scenarios.rehearsal import play
 from call_service.scenarios.report import ScenarioReport
 from call_service.scenarios.scenario import Scenario
 from call_service.scenarios.stage import Cast, Stage, open_stage
 from call_service.tools.toolbox import Toolbox, Used
 from call_service.vendors.equipment import Vendors
-from call_service.vendors.keys import KeyRing
 from call_service.vendors.models import Sessions
 from call_service.voice.engines.bundle import Engines, load_engines
 from call_service.voice.ports import (
@@ -27,7 +27,7 @@ from call_service.voice.ports import (
 )
 from shared.ids import new_id
 from tests.support.calls import agent
-from tests.support.workers import NoKeys
+from tests.support.workers import no_keys
 
 ANSWERS = {"description": "Says something once and listens.", "turns": [{"wait_for": "", "say": "Yes, please."}]}
 
@@ -72,7 +72,7 @@ class Mute:
 async def stage(brain: Script, **engines: Any) -> AsyncIterator[Stage]:
     sessions = Sessions(allow_private=True)
     broken: Engines = replace(await load_engines("null"), **engines)
-    async with open_stage(broken, brain, Vendors(KeyRing(NoKeys()), sessions, {})) as found:
+    async with open_stage(broken, brain, Vendors(Kept(no_keys), sessions, {})) as found:
         yield found
     await sessions.close()
 

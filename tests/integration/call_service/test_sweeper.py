@@ -5,7 +5,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from call_service.calls import repository
-from call_service.calls.domain import CallTurn, Status
+from call_service.calls.domain import MAX_CLAIMS, CallTurn, Status
 from call_service.recordings import RecordingStore
 from shared import outbox
 from shared.db import Database
@@ -73,3 +73,9 @@ async def test_a_call_that_cannot_be_completed_keeps_no_other_from_it(db: Databa
     left = await read(db, broken)
     assert (left.status, left.completed_at) == (Status.FAILED, None)
     assert (await events_of(db, broken))[-1] == "call.ended"
+    for _ in range(2 * MAX_CLAIMS):
+        await db.execute("UPDATE calls SET lease_until = now() WHERE id = $1", broken)
+        await sweeper(db, tmp_path).sweep_once()
+    given_up = await read(db, broken)
+    assert (given_up.recording, given_up.analysis) == (None, None)
+    assert (await events_of(db, broken))[-2:] == ["call.ended", "call.completed"]

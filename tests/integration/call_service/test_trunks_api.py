@@ -281,7 +281,8 @@ async def test_what_is_stored_is_shown_and_deleted_whatever_today_s_rules_are(cu
     trunk_id = (await make(customer))["id"]
     await db.execute(
         """UPDATE trunks SET name = ' ', host = 'a host/with?a path', port = 0, username = 'a b',
-            realm = repeat('r', 200), calls_per_second = 5000, max_concurrent = 0, allowed_addresses = '["8.0.0.0/4"]'"""
+            realm = repeat('r', 200), calls_per_second = 5000, max_concurrent = 0,
+            allowed_addresses = '["8.0.0.0/4"]'"""
     )
     await db.execute("UPDATE trunk_numbers SET number = '12025550199'")
     status, shown = await customer.ask("GET", f"/trunk/{trunk_id}")

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from pydantic import SecretStr
 
-from call_service.llm import LlmSettings
+from call_service.llm import LlmClient, LlmSettings
 from call_service.voice.brain import build_brain
 from call_service.voice.ports import AgentProfile, BrainOutput, Collected, Conversation, EndCall, EngineError, Say, Turn
 from tests.support.fake_chat_endpoint import (
@@ -33,9 +33,9 @@ async def conversation_with(
     *behaviours: Behaviour, profile: AgentProfile = PROFILE
 ) -> AsyncIterator[tuple[Conversation, FakeEndpoint]]:
     async with running(*behaviours) as endpoint:
-        brain = build_brain(
-            LlmSettings(endpoint.base_url, "m", SecretStr("k"), first_token_timeout=timedelta(seconds=0.5), attempts=2)
-        )
+        soon = timedelta(seconds=0.5)
+        settings = LlmSettings(endpoint.base_url, "m", SecretStr("k"), first_token_timeout=soon, attempts=2)
+        brain = build_brain(LlmClient(settings))
         try:
             yield brain.converse(profile), endpoint
         finally:

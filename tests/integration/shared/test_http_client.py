@@ -12,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
@@ -26,6 +27,7 @@ from shared.http_client import (
     GuardedClient,
     InvalidUrlError,
     check_url,
+    no_redirects,
 )
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -94,6 +96,19 @@ async def test_redirects_are_answers(private: GuardedClient) -> None:
     assert paths == ["/hook"]
 
 
+async def test_the_handshake_of_a_websocket_is_not_redirected() -> None:
+    asked: list[str] = []
+
+    async def handle(request: web.Request) -> web.StreamResponse:
+        asked.append(request.path)
+        raise web.HTTPFound("/elsewhere")
+
+    async with serving(handle) as url, aiohttp.ClientSession(trace_configs=[no_redirects()]) as session:
+        with pytest.raises(aiohttp.ClientError, match="redirected"):
+            await session.ws_connect(url)
+    assert asked == ["/hook"]
+
+
 async def test_cookies_are_not_kept(private: GuardedClient) -> None:
     seen: list[str | None] = []
 
@@ -134,6 +149,18 @@ async def test_an_endless_body_is_cut(private: GuardedClient) -> None:
     assert answer.status == 200
     assert answer.body == b"x" * MAX_BODY_BYTES
     assert sent < 100_000_000
+
+
+async def test_a_server_that_compresses_where_it_may_is_understood(private: GuardedClient) -> None:
+    """A web server in front of a customer's application often does; the answer was taken for nonsense."""
+
+    async def handler(_request: web.Request) -> web.Response:
+        response = web.json_response({"call": True})
+        response.enable_compression()  # as `Accept-Encoding` allows
+        return response
+
+    async with serving(handler) as url:
+        assert (await private.post(url, b"{}", {})).body == b'{"call": true}'
 
 
 async def test_a_compressed_body_is_not_inflated(private: GuardedClient) -> None:

@@ -5,7 +5,7 @@ import sys
 import wave
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,12 +16,14 @@ from aiohttp.test_utils import TestServer
 
 from call_service.calls import repository
 from call_service.calls.domain import Call
+from call_service.capacity.domain import Limits
 from call_service.carriers import g711
 from call_service.carriers.sip import Trunk
 from call_service.inbound.directory import NumberDirectory
 from call_service.inbound.reception import Reception
 from call_service.projects import HttpProjectDirectory
 from call_service.signalling import repository as signalling
+from call_service.trunks.refusals import Refusal, of_trunk
 from shared.background import running
 from shared.clock import SystemClock
 from shared.db import Database
@@ -30,7 +32,7 @@ from shared.migrations import migrate
 from shared.testing.waiting import eventually
 from shared.tokens import InternalTokens
 from tests.integration.sip.conftest import MakePhone, Phone, trunk
-from tests.support.calls import MIGRATIONS, SECRET, FakeProjects, agent
+from tests.support.calls import LIMITS, MIGRATIONS, SECRET, FakeProjects, agent
 from tests.support.sip_peers import Sipp, free_port, relay, until
 from tests.support.sweep import correlation, sweep
 from tests.support.workers import events_of, new_worker, read, sweeper, tools
@@ -62,6 +64,15 @@ class Office:
         rows = await self.db.fetch("SELECT id FROM calls ORDER BY created_at")
         return [await read(self.db, str(row["id"])) for row in rows]
 
+    async def refusals(self, count: int) -> list[Refusal]:
+        """What the trunk's owner sees, once it is that many."""
+
+        async def are_kept() -> bool:
+            return len(await of_trunk(self.db, self.projects.tenant, self.trunk_id)) == count
+
+        await eventually(are_kept)
+        return await of_trunk(self.db, self.projects.tenant, self.trunk_id)
+
     async def only_call(self) -> Call:
         """The one call that there is, once it is complete."""
 
@@ -76,7 +87,13 @@ class Office:
 
 @asynccontextmanager
 async def office(
-    db: Database, make_phone: MakePhone, folder: Path, *, max_calls: int = 40, others: Sequence[Trunk] = ()
+    db: Database,
+    make_phone: MakePhone,
+    folder: Path,
+    *,
+    max_calls: int = 40,
+    others: Sequence[Trunk] = (),
+    limits: Limits = LIMITS,
 ) -> AsyncIterator[Office]:
     """Calls come in by the trunk of `projects`, or by one of the `others`."""
     fake = FakeProjects()
@@ -88,8 +105,9 @@ async def office(
         tokens = InternalTokens(SECRET, "call_worker", SystemClock().now)
         directory = NumberDirectory(HttpProjectDirectory(session, str(server.make_url("/")), tokens), SystemClock())
         worker = await new_worker(db, phone.carrier, folder, lease=LEASE, max_calls=max_calls)
-        reception = Reception(await tools(db, phone.carrier, folder), worker, directory)
+        reception = Reception(replace(await tools(db, phone.carrier, folder), limits=limits), worker, directory)
         phone.carrier.on_call(reception.take)
+        phone.carrier.on_refusal(reception.refusals.note)
         async with running(worker.run(10), "worker"):
             yield Office(db, phone, fake, trunk_id, worker.drain)
             await reception.close()
@@ -223,6 +241,86 @@ async def test_a_full_or_draining_worker_sends_the_caller_on(
         await desk.drain()
         await refused(desk, sipp, 503)
         assert len(await desk.calls()) == 2
+
+
+@pytest.mark.parametrize("of", ["tenant", "trunk"])
+async def test_calls_that_come_in_are_refused_where_the_tenant_or_her_trunk_has_no_room(
+    db: Database, make_phone: MakePhone, sipp: Sipp, tmp_path: Path, of: str
+) -> None:
+    """The limits of calls that are made; 486, as no other worker would take it either."""
+    limits = replace(LIMITS, max_calls=1) if of == "tenant" else LIMITS
+    async with office(db, make_phone, tmp_path, limits=limits) as desk:
+        await db.execute("UPDATE trunks SET max_concurrent = $1", 1 if of == "trunk" else 100)
+        async with sipp.run("uac_talk", free_port(), "-s", NUMBER, "-d", "2000", remote=desk.phone.address):
+
+            async def talks() -> bool:
+                return any(call.answered_at for call in await desk.calls())
+
+            await eventually(talks)
+            await refused(desk, sipp, 486)
+        await until(lambda: not any(state.calls for state in desk.phone.carrier.states.values()))
+        talked, busy = await desk.calls()
+        assert talked.answered_at
+        reason = "too_many_calls" if of == "tenant" else "trunk_busy"
+        assert (busy.status, busy.reason, busy.fault, busy.sip_code) == ("failed", reason, "tenant", 486)
+        assert await events_of(db, busy.id) == ["call.ended", "call.completed"]
+        async with sipp.run("uac_talk", free_port(), "-s", NUMBER, "-d", "300", remote=desk.phone.address):
+            pass
+        assert (await desk.calls())[-1].answered_at
+
+
+async def test_refused_calls_are_kept_with_their_messages_for_the_owner_of_the_trunk(
+    db: Database, make_phone: MakePhone, sipp: Sipp, tmp_path: Path
+) -> None:
+    async with office(db, make_phone, tmp_path) as desk:
+        await refused(desk, sipp, 404, "+12025558888")
+        await desk.refusals(1)
+        desk.projects.numbers["+12025557777"] = None
+        await refused(desk, sipp, 480, "+12025557777")
+        no_agent, unknown = await desk.refusals(2)
+        [call] = await desk.calls()
+        assert (no_agent.sip_code, no_agent.reason, no_agent.call_id) == (480, "no_agent", call.id)
+        assert (unknown.sip_code, unknown.reason, unknown.call_id) == (404, "unknown_number", None)
+        assert (unknown.from_number, unknown.to_number) == (CALLER, "+12025558888")
+        starts = [message.text.partition("\n")[0] for message in unknown.messages]
+        assert [start.split()[0] for start in starts] == ["INVITE", "SIP/2.0", "SIP/2.0"]
+        assert starts[-1] == "SIP/2.0 404 Not Found"
+        assert [message.text for message in await signalling.of_call(db, call.id)] == [
+            message.text for message in no_agent.messages
+        ]
+        strict = trunk(free_port(), name=desk.trunk_id, transport="tls", srtp="required")
+        await desk.phone.carrier.use([strict])
+        await refused(desk, sipp, 488)
+        newest = (await desk.refusals(3))[0]
+        assert (newest.sip_code, newest.reason) == (488, "refused_by_trunk")
+
+
+async def test_nobody_sees_refused_calls_of_an_address_that_several_customers_name(
+    db: Database, make_phone: MakePhone, sipp: Sipp, tmp_path: Path
+) -> None:
+    other = await add_trunk(db, new_id())
+    everywhere = trunk(free_port(), name=other, source_networks=["127.0.0.0/8"])
+    async with office(db, make_phone, tmp_path, others=[everywhere]) as desk:
+        await refused(desk, sipp, 404, "+12025558888")
+        desk.projects.numbers["+12025557777"] = None
+        await refused(desk, sipp, 480, "+12025557777")  # her number: it is known whose trunk this is
+        assert [refusal.to_number for refusal in await desk.refusals(1)] == ["+12025557777"]
+        assert await db.fetchval("SELECT count(*) FROM trunk_refusals") == 1
+
+
+async def test_a_wrong_password_is_seen_by_the_owner_of_the_trunk(
+    db: Database, make_phone: MakePhone, sipp: Sipp, tmp_path: Path
+) -> None:
+    async with office(db, make_phone, tmp_path) as desk:
+        fields = {"host": "192.0.2.1", "inbound": "digest", "username": CALLER, "password": "secret"}
+        await desk.phone.carrier.use([trunk(free_port(), name=desk.trunk_id, **fields)])
+        options = ("-s", NUMBER, "-au", CALLER, "-ap", "wrong")
+        async with sipp.run("uac_wrong_digest", free_port(), *options, remote=desk.phone.address):
+            [refusal] = await desk.refusals(1)
+        assert (refusal.sip_code, refusal.reason, refusal.to_number) == (401, "digest_refused", NUMBER)
+        assert "wrong" not in str(refusal)
+        assert "Authorization: (hidden)" in refusal.messages[0].text
+        assert await desk.calls() == []
 
 
 async def test_without_the_project_service_only_known_numbers_are_answered(

@@ -6,22 +6,21 @@ from typing import Any
 
 import pytest
 
+from call_service.kept import Kept
 from call_service.scenarios.rehearsal import play
 from call_service.scenarios.scenario import Scenario
 from call_service.scenarios.stage import Cast, open_stage
 from call_service.tools.building import Tooling
 from call_service.tools.embedding import HashedWords
 from call_service.tools.library import Library
-from call_service.tools.secrets import SecretRing
 from call_service.vendors.equipment import Vendors
-from call_service.vendors.keys import KeyRing
 from call_service.vendors.models import Sessions
 from call_service.voice.brain import BuiltinBrain
 from call_service.voice.engines.bundle import Engines, load_engines
 from shared.http_client import GuardedClient
 from shared.ids import new_id
 from tests.support.calls import agent
-from tests.support.workers import NoKeys
+from tests.support.workers import no_keys
 
 MENU = (
     "Thank you for calling Paper Limited. For sales, press one. For billing, press two. For the operator, press zero."
@@ -61,10 +60,7 @@ CALLER = agent(
 
 
 class Nothing:
-    """Projects without secrets and documents."""
-
-    async def tool_secrets(self, tenant: str, project_id: str) -> Mapping[str, str]:
-        return {}
+    """Projects without documents."""
 
     async def passages(self, tenant: str, agent_id: str, known: str | None) -> Mapping[str, Any]:
         return {"revision": "", "passages": []}
@@ -80,8 +76,8 @@ def engines() -> Iterator[Engines]:
 async def test_the_agent_presses_the_key_waits_for_a_person_and_says_why_it_calls(engines: Engines) -> None:
     sessions, nothing, brain = Sessions(allow_private=True), Nothing(), BuiltinBrain()
     async with GuardedClient() as client:
-        tooling = Tooling(client, SecretRing(nothing), Library(nothing, HashedWords()))
-        vendors = Vendors(KeyRing(NoKeys()), sessions, {}, tooling=tooling)
+        tooling = Tooling(client, Kept(no_keys), Library(nothing, HashedWords()))
+        vendors = Vendors(Kept(no_keys), sessions, {}, tooling=tooling)
         async with open_stage(engines, brain, vendors) as stage:
             scenario = Scenario.model_validate(SCENARIO)
             report = await play(scenario, Cast(new_id(), new_id(), CALLER), stage)

@@ -9,22 +9,30 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from call_service.calls import repository
 from call_service.calls.domain import Call, CallTurn
 from call_service.calls.timeline import timeline
 from call_service.carriers.port import FRAME_MS, DtmfReceived
 from call_service.dialer.runner import CallRunner
+from call_service.kept import Kept
+from call_service.projects import VendorKey
+from call_service.scenarios.rehearsal import play
+from call_service.scenarios.scenario import Scenario
+from call_service.scenarios.stage import Cast, open_stage
 from call_service.vendors.equipment import Vendors
-from call_service.vendors.keys import KeyRing
 from call_service.vendors.media_streams import line
 from call_service.vendors.models import Sessions
+from call_service.voice.brain import build_brain
+from call_service.voice.engines.bundle import Engines, load_engines
 from call_service.voice.memory_leg import MemoryLeg
 from call_service.voice.options import Phrases
 from shared.db import Database
+from shared.ids import new_id
 from tests.integration.vendors.test_calls_with_vendors import LONGEST_SILENCE_MS, Silence
 from tests.integration.vendors.test_speech_to_speech import noise
-from tests.support.calls import claim
+from tests.support.calls import agent, claim
 from tests.support.fake_bot import BotFault, BotStream, fake_bot
 from tests.support.fake_vendors import KEY
 from tests.support.sip_peers import until
@@ -71,22 +79,33 @@ class BotKeys:
     url: str
     key: str = KEY
 
-    async def provider_keys(self, tenant: str, project_id: str) -> Mapping[str, Any]:
-        return {"pipecat": {"api_key": self.key, "base_url": self.url}}
+    async def provider_keys(self, tenant: str, project_id: str) -> Mapping[str, VendorKey]:
+        return {"pipecat": VendorKey(SecretStr(self.key), self.url)}
+
+
+def chosen(**options: Any) -> dict[str, Any]:
+    return {"s2s": {"provider": "pipecat", "model": None, "voice": None, "options": options}}
 
 
 @asynccontextmanager
 async def held_by(
-    url: str, db: Database, tmp_path: Path, key: str = KEY, answers: float = 0.05, **options: Any
+    url: str,
+    db: Database,
+    tmp_path: Path,
+    *,
+    key: str = KEY,
+    answers: float = 0.05,
+    engines: Engines | None = None,
+    **options: Any,
 ) -> AsyncIterator[LiveCall]:
     """A call until it ends."""
     board, sessions = Switchboard(answers=answers), Sessions(allow_private=True)
-    providers = {"s2s": {"provider": "pipecat", "model": None, "voice": None, "options": options}}
-    await queue(db, providers=providers, firstMessage=GREETING, silenceTimeoutSeconds=30)
+    await queue(db, providers=chosen(**options), firstMessage=GREETING, silenceTimeoutSeconds=30)
     [call] = await claim(db, "worker", LEASE, 1)
     call = replace(call, dynamic_variables={"name": "Anna"})
     at_hand = await tools(db, board, tmp_path)
-    at_hand = replace(at_hand, vendors=Vendors(KeyRing(BotKeys(url, key)), sessions, {}))
+    at_hand = replace(at_hand, vendors=Vendors(Kept(BotKeys(url, key).provider_keys), sessions, {}))
+    at_hand = replace(at_hand, engines=engines or at_hand.engines)
     running = asyncio.create_task(CallRunner(call, at_hand).run())
     try:
         await until(lambda: board.legs)
@@ -139,6 +158,32 @@ async def test_a_whole_call_is_held_by_a_bot(db: Database, tmp_path: Path) -> No
     assert {line["provider"]: line["amount"] for line in call.costs if line["kind"] == "s2s"}["pipecat"] > 1
 
 
+async def test_the_local_recogniser_writes_down_both_sides(db: Database, tmp_path: Path) -> None:
+    local = await load_engines("local")
+    asked = await local.synthesizer.synthesize("What are your opening hours?", "heart")
+    answered = await local.synthesizer.synthesize("We are open from nine to five.", "heart")
+
+    async def talk(stream: BotStream) -> None:
+        await stream.play(answered)
+        await asyncio.sleep(60)
+
+    try:
+        async with fake_bot(talk) as bot, held_by(bot.url, db, tmp_path, engines=local) as live:
+            await until(lambda: live.leg.queued_ms, 10)
+            await until(lambda: not live.leg.queued_ms, 10)
+            live.leg.say(asked)
+            async with asyncio.timeout(20):
+                while len(await live.turns()) < 2:  # noqa: ASYNC110 - another task writes
+                    await asyncio.sleep(0.05)
+            live.leg.end()
+    finally:
+        local.close()
+    [bots, callees] = await live.turns()
+    assert (bots.role, callees.role) == ("agent", "user")
+    assert "open from nine to five" in bots.text.lower()
+    assert "opening hours" in callees.text.lower()
+
+
 async def test_a_bot_learns_that_the_callee_has_hung_up(db: Database, tmp_path: Path) -> None:
     async def talk(stream: BotStream) -> None:
         await stream.say(600)
@@ -163,6 +208,27 @@ async def test_a_bot_hears_nothing_of_a_call_that_nobody_answers(db: Database, t
         live.leg.end("callee_busy")
         assert (await live.ended()).status == "busy"
     assert bot.headers == []
+
+
+async def test_a_bot_is_tested_by_simulated_callers_as_any_agent_is() -> None:
+    async def talk(stream: BotStream) -> None:
+        await stream.say(800)
+        await until(lambda: sum(map(bool, stream.heard)) > 16 * 400, 20)
+        await asyncio.sleep(1)
+        await stream.say(600)
+
+    callee = {"description": "Says something once.", "turns": [{"wait_for": "", "say": "Yes, please."}]}
+    expect = {"status": "completed", "reason": "agent_hung_up", "max_turns": 2}
+    scenario = Scenario.model_validate({"name": "a bot", "callee": callee, "expect": expect})
+    engines, sessions = await load_engines("null"), Sessions(allow_private=True)
+    async with fake_bot(talk) as bot:
+        vendors = Vendors(Kept(BotKeys(bot.url).provider_keys), sessions, {})
+        async with open_stage(engines, build_brain(None), vendors) as stage:
+            report = await play(scenario, Cast(new_id(), new_id(), agent(providers=chosen())), stage)
+    await sessions.close()
+    assert report.ok, report.checks
+    assert [turn.role for turn in report.transcript] == ["agent", "user", "agent"]
+    assert [ms > 500 for ms in report.voice_to_voice_ms] == [True]
 
 
 FROM_THE_CONNECTION_ON = (BotFault.REFUSE, BotFault.DROP, BotFault.EXPIRED, BotFault.MUTE)

@@ -12,16 +12,16 @@ from typing import Any
 
 import pytest
 import structlog
-from pydantic import HttpUrl
+from pydantic import HttpUrl, SecretStr
 
 from call_service.calls import repository
 from call_service.calls.domain import Call, CallTurn
 from call_service.calls.wrap_up import Analyzer
 from call_service.carriers.port import FRAME_MS
 from call_service.dialer.runner import CallRunner
-from call_service.projects import ProjectServiceUnavailableError
+from call_service.kept import Kept
+from call_service.projects import ProjectServiceUnavailableError, VendorKey
 from call_service.vendors.equipment import Vendors, equipped
-from call_service.vendors.keys import KeyRing
 from call_service.vendors.models import AgentModels, Sessions
 from call_service.vendors.recognition.whisper import WhisperRecognizer
 from call_service.vendors.synthesis.vendor import VendorSynthesizer
@@ -68,18 +68,20 @@ class Keys:
     is_down: bool = False
     asked: list[tuple[str, str]] = field(default_factory=list)
 
-    async def provider_keys(self, tenant: str, project_id: str) -> Mapping[str, Any]:
+    async def provider_keys(self, tenant: str, project_id: str) -> Mapping[str, VendorKey]:
         self.asked.append((tenant, project_id))
         if self.is_down:
             raise ProjectServiceUnavailableError
-        return {name: {"api_key": KEY, "base_url": None} for name in self.named}
+        return {name: VendorKey(SecretStr(KEY), None) for name in self.named}
 
 
 @asynccontextmanager
 async def reaching(vendors: FakeVendors, keys: Keys) -> AsyncIterator[Vendors]:
     sessions = Sessions(allow_private=True)
     try:
-        yield Vendors(KeyRing(keys), sessions, {name: HttpUrl(url) for name, url in vendors.base_urls.items()})
+        yield Vendors(
+            Kept(keys.provider_keys), sessions, {name: HttpUrl(url) for name, url in vendors.base_urls.items()}
+        )
     finally:
         await sessions.close()
 
@@ -218,14 +220,6 @@ async def test_an_agent_without_vendors_asks_for_no_keys(db: Database) -> None:
     ):
         assert (equipment.recognizers, equipment.brains) == ([("local", local.recognizer)], [("local", brain)])
     assert keys.asked == []
-
-
-async def test_calls_of_a_project_that_begin_together_ask_for_its_keys_once() -> None:
-    keys = Keys()
-    ring = KeyRing(keys)
-    found = await asyncio.gather(*(ring.of("tenant", "project") for _ in range(5)), ring.of("tenant", "another"))
-    assert sorted(keys.asked) == [("tenant", "another"), ("tenant", "project")]
-    assert KEY not in repr(found)
 
 
 async def test_a_call_is_analysed_by_the_model_that_the_agent_has_chosen(db: Database, tmp_path: Path) -> None:

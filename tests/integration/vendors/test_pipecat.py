@@ -16,7 +16,7 @@ from shared.db import Database
 from tests.integration.vendors.test_bots import held_by
 from tests.integration.vendors.test_speech_to_speech import noise
 from tests.support.fake_vendors import KEY
-from tests.support.pipecat import INSTALL_SECONDS, NoPackageIndexError, pipecat_python
+from tests.support.pipecat import INSTALL_SECONDS, NoPipecatError, pipecat_python
 from tests.support.sip_peers import until
 
 START_SECONDS = 60
@@ -62,8 +62,8 @@ async def running_bot(python: Path, folder: Path) -> AsyncIterator[tuple[str, Pa
 async def test_the_bot_of_the_docs_holds_a_call(db: Database, tmp_path: Path) -> None:
     try:
         python = await pipecat_python()
-    except NoPackageIndexError:
-        pytest.skip("Pipecat is not installed, and there is no package index to install it from")
+    except NoPipecatError as error:
+        pytest.skip(f"Pipecat can't be installed: {error}")
     async with running_bot(python, tmp_path) as (url, log):
         assert await _tried(url, KEY) == ("works", 101)
         assert await _tried(url, "another") == await _tried(f"{url}/elsewhere", KEY) == ("refused", 403)

@@ -9,16 +9,25 @@ from random import Random
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
 from call_service.calls import repository
 from call_service.calls.domain import Call, CallTurn
 from call_service.calls.timeline import timeline
 from call_service.carriers.port import FRAME_MS, DtmfReceived
 from call_service.dialer.runner import CallRunner
+from call_service.kept import Kept
+from call_service.projects import VendorKey
+from call_service.tools.building import Tooling
+from call_service.tools.embedding import HashedWords
+from call_service.tools.library import Library
 from call_service.voice.engines.bundle import Engines, load_engines
 from call_service.voice.memory_leg import MemoryLeg
 from call_service.voice.options import Phrases
+from call_service.voice.ports import Brain
 from shared.db import Database
+from shared.http_client import GuardedClient
+from tests.integration.call_service.test_calls_with_tools import Projects
 from tests.integration.vendors.test_calls_with_vendors import LONGEST_SILENCE_MS, Keys, Silence, reaching
 from tests.support.calls import claim
 from tests.support.fake_realtime import Reply
@@ -39,6 +48,7 @@ def noise(ms: int, seed: int = 1) -> bytes:
 class LiveCall:
     db: Database
     call: Call
+    board: Switchboard
     leg: MemoryLeg
     vendors: FakeVendors
     running: asyncio.Task[None]
@@ -63,21 +73,31 @@ async def talking(
     tmp_path: Path,
     azure: dict[str, Any] | None = None,
     engines: Engines | None = None,
+    brain: Brain | None = None,
+    projects: Projects | None = None,
+    agent: Mapping[str, Any] | None = None,
     **state: Any,
 ) -> AsyncIterator[LiveCall]:
-    """A call until it ends; what the model answers is in `state`, and `engines` are the local ones instead of none."""
-    board = Switchboard(answers=0.05)
+    """A call until it ends; what the model answers is in `state`.
+
+    `engines` are the local ones instead of none, `brain` is the pipeline's, `projects` know what the tools of `agent`
+    need.
+    """
+    board, known = Switchboard(answers=0.05), projects or Projects()
     async with (
         fake_vendors(**state) as vendors,
         reaching(vendors, AzureKeys(vendors) if azure else Keys(named=("openai",))) as reached,
+        GuardedClient(allow_private=True) as client,
     ):
-        await queue(db, providers=azure or CHOICE, firstMessage=GREETING, silenceTimeoutSeconds=30)
+        settings = {"providers": azure or CHOICE, "firstMessage": GREETING, "silenceTimeoutSeconds": 30}
+        await queue(db, **settings, **(agent or {}))
         [call] = await claim(db, "worker", LEASE, 1)
-        at_hand = replace(await tools(db, board, tmp_path), vendors=reached)
-        at_hand = replace(at_hand, engines=engines or at_hand.engines)
+        tooling = Tooling(client, Kept(known.tool_secrets), Library(known, HashedWords()))
+        at_hand = replace(await tools(db, board, tmp_path), vendors=replace(reached, tooling=tooling))
+        at_hand = replace(at_hand, engines=engines or at_hand.engines, brain=brain or at_hand.brain)
         running = asyncio.create_task(CallRunner(call, at_hand).run())
         await until(lambda: board.legs)
-        yield LiveCall(db, call, board.legs[call.id], vendors, running)
+        yield LiveCall(db, call, board, board.legs[call.id], vendors, running)
         async with asyncio.timeout(30):
             await running
         await board.close()
@@ -117,8 +137,8 @@ class AzureKeys(Keys):
         super().__init__()
         self._url = f"{vendors.url}/openai/"
 
-    async def provider_keys(self, tenant: str, project_id: str) -> Mapping[str, Any]:
-        return {"azure_openai": {"api_key": KEY, "base_url": self._url}}
+    async def provider_keys(self, tenant: str, project_id: str) -> Mapping[str, VendorKey]:
+        return {"azure_openai": VendorKey(SecretStr(KEY), self._url)}
 
 
 async def test_a_deployment_at_azure_holds_a_call_too(db: Database, tmp_path: Path) -> None:

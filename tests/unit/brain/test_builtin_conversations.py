@@ -388,6 +388,12 @@ async def test_hold_on_waits_without_asking_again() -> None:
     assert heard.said[3:] == ["Of course, take your time."]
 
 
+async def test_a_wish_beside_one_minute_is_heard() -> None:
+    heard = await call(RESTAURANT, ["I have one minute. A table for four, please."])
+    assert heard.collected["people"] == "4"
+    assert "take your time" not in " ".join(heard.said)
+
+
 @pytest.mark.parametrize(
     ("instructions", "lines", "expects"),
     [

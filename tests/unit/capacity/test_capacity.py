@@ -66,6 +66,14 @@ def test_a_slow_queue_leaves_the_gaps_between_its_starts_to_others() -> None:
     assert starts(NOW, 20, [whole]) == [later(tenth / 10) for tenth in (*range(1, 10), *range(11, 15))]
 
 
+def test_calls_that_are_asked_about_first_leave_the_time_before_to_others() -> None:
+    pace = Pace(timedelta(seconds=0.5))
+    found = starts(NOW, 9, [pace], lead=timedelta(seconds=1))
+    assert found == [later(half / 2) for half in range(2, 5)]
+    assert starts(NOW, 9, [pace.with_starts(found, NOW)]) == [NOW, later(0.5)]
+    assert starts(NOW, 9, [pace], later(1.7), lead=timedelta(seconds=1)) == [later(1.7), later(2.2)]
+
+
 def test_what_was_booked_is_remembered_no_longer_than_it_matters() -> None:
     pace = Pace(timedelta(seconds=1), [later(-2), later(-0.5)]).with_starts([later(0.5)], NOW)
     assert pace.booked == [later(-0.5), later(0.5)]

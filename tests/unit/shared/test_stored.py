@@ -4,7 +4,7 @@ import warnings
 from typing import Annotated, Any, Literal, Self
 
 import pytest
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic.alias_generators import to_camel
 
 from shared.stored import as_stored
@@ -57,6 +57,22 @@ def test_it_is_shown_as_it_is(values: dict[str, Any]) -> None:
     with warnings.catch_warnings(action="error"):
         shown = found.model_dump(mode="json", by_alias=True)
     assert shown == {"inner": None, "others": [], "voices": [], **values}
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"shortName": 7},
+        {"shortName": "abc", "inner": {"waitMs": "long"}},
+        {"shortName": "abc", "inner": []},
+        {"shortName": "abc", "others": {"waitMs": 1}},
+        {"shortName": "abc", "voices": [{"kind": "soft", "volume": None}]},
+    ],
+)
+def test_what_has_other_types_is_not_read(values: dict[str, Any]) -> None:
+    """Who counts with it would fail later, and then perhaps in the middle of a call."""
+    with pytest.raises(ValidationError):
+        as_stored(Outer, values)
 
 
 def test_names_do_as_well_and_what_is_left_out_has_its_default() -> None:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from call_service.carriers.port import RefusedCall
 from call_service.carriers.sip.digest import Challenger
 from call_service.carriers.sip.flow import Address
 from call_service.carriers.sip.front_desk import FORGIVEN_SECONDS, MAX_FAILURES, FrontDesk
@@ -34,11 +35,16 @@ class Reception:
         self.taken: list[list[str]] = []
         challenger = Challenger("test", b"secret", self.world.time.time)
         self.desk = self.us.agent.desk = FrontDesk(self.us.agent, challenger, roster, self._take)
+        self.refused: list[RefusedCall] = []
+        self.desk.on_refusal = self.refused.append
+        self.lines = list(roster)
 
     def _take(self, lines: Sequence[TrunkLine], transaction: InviteServer) -> None:
         self.taken.append([line.trunk.name for line in lines])
 
-    def invite(self, source: Address = SERVER, caller: str = "anna", authorization: str | None = None) -> None:
+    def invite(
+        self, source: Address = SERVER, caller: str = "anna", authorization: str | None = None, requires: str = ""
+    ) -> None:
         own = (
             ("Via", f"SIP/2.0/UDP {source.host};branch=z9hG4bK{self.world.token()}"),
             ("From", f"<sip:{caller}@{source.host}>;tag=1"),
@@ -48,6 +54,7 @@ class Reception:
             ("Contact", f"<sip:{caller}@{source.host}>"),
         )
         extra = (("Authorization", authorization),) if authorization else ()
+        extra += (("Require", requires),) if requires else ()
         request = Request("INVITE", f"sip:{NUMBER}@{CLIENT.host}", (*own, *extra))
         self.us.agent.received(request.encode(), VirtualFlow(self.world, CLIENT, source))
 
@@ -106,3 +113,27 @@ async def test_who_guesses_is_ignored_until_he_was_quiet() -> None:
     at.world.carried.clear()
     at.invite(STRANGER, "pbx")
     assert (at.world.sent("401"), at.taken) == (1, [])
+
+
+async def test_what_is_refused_here_is_told_with_its_messages() -> None:
+    at = Reception(a={**OF_SERVER, "max_calls": 1}, b=DIGEST)
+    at.invite(requires="100rel")
+    at.lines[0].calls = 1
+    at.invite()
+    at.invite(STRANGER, "pbx", wrong("pbx"))
+    assert [(list(one.trunks), one.sip_code, one.reason) for one in at.refused] == [
+        (["a"], 420, "unsupported_extension"),
+        (["a"], 503, "trunk_busy"),
+        (["b"], 401, "digest_refused"),
+    ]
+    assert {(one.to, len(one.ladder.entries)) for one in at.refused} == {(NUMBER, 2)}
+    assert at.refused[1].ladder.entries[1].text.startswith("SIP/2.0 503")
+
+
+async def test_who_is_not_known_and_who_is_only_asked_for_the_password_is_not_told() -> None:
+    at = Reception(b=DIGEST)
+    at.invite(STRANGER, "somebody", wrong("somebody"))
+    at.invite(STRANGER, "pbx")
+    for _ in range(MAX_FAILURES + 5):
+        at.invite(STRANGER, "pbx", wrong("pbx"))
+    assert len(at.refused) == MAX_FAILURES - 1

@@ -4,9 +4,12 @@ from typing import Any
 
 import pytest
 
+from call_service.llm.messages import ToolCall
 from call_service.tools.toolbox import Toolbox
 from call_service.vendors.errors import VendorBusyError, VendorKeyError, VendorRejectedError
-from call_service.vendors.realtime.messages import PIECE_BYTES, error_of, item, session, usage_of, utterance
+from call_service.vendors.realtime.answer import Answer
+from call_service.vendors.realtime.messages import PIECE_BYTES, error_of, item, repeated, session, usage_of, utterance
+from call_service.vendors.usage import Meter
 from call_service.voice.direct import Told
 from call_service.voice.ports import AgentProfile
 
@@ -33,6 +36,32 @@ def test_long_utterances_go_in_pieces() -> None:
     assert kinds == ["input_audio_buffer.append"] * 3 + ["input_audio_buffer.commit"]
     assert item(Told("assistant", "Hi."))["item"]["content"] == [{"type": "output_text", "text": "Hi."}]
     assert item(Told("user", "42"))["item"]["content"] == [{"type": "input_text", "text": "42"}]
+
+
+CALL = {"type": "function_call", "call_id": "call_1", "name": "look_up", "arguments": '{"order": "17"}'}
+
+
+async def test_calls_of_an_answer_that_nobody_reads_on_are_dropped_those_that_come_later_too() -> None:
+    dropped = list[str]()
+    answer = Answer(Meter("openai", "s2s"), lambda _item, _ms: None, dropped.append)
+    answer.take("response.output_item.done", {"item": CALL})
+    assert dropped == []
+    answer.leave()
+    answer.take("response.output_item.done", {"item": CALL | {"call_id": "call_2"}})
+    assert dropped == ["call_1", "call_2"]
+
+
+async def test_an_answer_that_was_read_to_its_end_has_nothing_to_drop() -> None:
+    answer = Answer(Meter("openai", "s2s"), lambda _item, _ms: None, lambda _call: None)
+    answer.take("response.output_item.done", {"item": CALL})
+    answer.take("response.done", {"response": {"status": "completed"}})
+    assert [part async for part in answer.parts()] == [ToolCall("call_1", "look_up", {"order": "17"})]
+    assert answer.is_read
+
+
+def test_a_late_result_belongs_to_a_call_of_its_own() -> None:
+    again = repeated(ToolCall("call_1", "look_up", {"order": "17"}))["item"]
+    assert (again["call_id"], again["arguments"]) == ("late_call_1", '{"order":"17"}')
 
 
 @pytest.mark.parametrize(

@@ -172,6 +172,20 @@ def test_both_hear_each_other_and_both_are_written_down(hold: Held) -> None:
     assert call.notes.starts == ["agent", "user", "agent"]
 
 
+def test_what_the_callee_says_into_the_goodbye_is_written_down(hold: Held) -> None:
+    async def callee(call: BotCall) -> None:
+        await call.wait(0.3)
+        call.bot.say(4_000)
+        call.bot.end()
+        await call.hum(600)
+
+    call = hold(callee, hears=("Thanks, bye.",), says=("A long goodbye.",))
+    assert sorted(call.said) == [("agent", "A long goodbye."), ("user", "Thanks, bye.")]
+    [goodbye] = [turn for turn in call.result.turns if turn.role == "agent"]
+    assert goodbye.end_ms - goodbye.start_ms == pytest.approx(4_000, abs=100)
+    assert (call.result.reason, call.switches) == ("agent_hung_up", [])
+
+
 def test_the_bot_decides_who_may_interrupt(hold: Held) -> None:
     async def callee(call: BotCall) -> None:
         await call.wait(0.3)
@@ -298,6 +312,21 @@ def test_one_that_breaks_while_nobody_waits_for_it_leaves_the_word_to_the_callee
 
     call = hold(callee, hears=("Are you there?",), says=("Hello.",), replies=[(Say("Yes. Bye."), EndCall())])
     assert call.said == [("agent", "Hello."), ("user", "Are you there?"), ("agent", "Yes. Bye.")]
+
+
+@pytest.mark.parametrize("gone_after_ms", range(640, 780, 20))
+def test_words_are_answered_whenever_it_breaks(hold: Held, gone_after_ms: int) -> None:
+    """Once, words whose end came in the very frame in which the bot broke were only written down."""
+
+    async def callee(call: BotCall) -> None:
+        call.recognizer.seconds = 0.0
+        await greet(call)
+        await call.hum(700)
+        await call.wait((gone_after_ms - 400) / 1000)
+        call.bot.end(GONE)
+
+    call = hold(callee, hears=("When?",), says=("Hello.",), replies=[(Say("At nine."), EndCall())])
+    assert call.said == [("agent", "Hello."), ("user", "When?"), ("agent", "At nine.")]
 
 
 def test_words_that_are_understood_after_it_broke_are_answered(hold: Held) -> None:

@@ -161,6 +161,16 @@ async def test_it_is_told_once_what_was_said_in_its_name() -> None:
 
 
 @in_virtual_time
+async def test_it_is_not_told_again_what_it_has_said_between_the_words_of_others() -> None:
+    model = Model(sound(0.1, "Let me see."), Say("One second."), sound(0.1, "It is in"), sound(0.1, " Rome."))
+    talk, _, _ = conversation(model)
+    await outputs(talk.answer(SECOND, ()))
+    said = Turn("agent", "Let me see. One second. I am still here, just a moment. It is in", 0, 900, interrupted=True)
+    await outputs(talk.answer(SECOND, (said,)))
+    assert model.told == [Told("assistant", "One second. I am still here, just a moment.")]
+
+
+@in_virtual_time
 async def test_the_transcript_is_the_vendors_until_it_fails() -> None:
     model = Model()
     ear = DirectRecognizer(model, NullRecognizer(["Local words."]))
