@@ -4,7 +4,7 @@ What clients rely on is in these two files: a change that would break one of the
 """
 
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,8 +45,8 @@ def documents() -> dict[str, Document]:
     }
 
 
-def _of(apps: Mapping[str, web.Application], key: web.AppKey[Document]) -> dict[str, Document]:
-    return {name: app[key] for name, app in apps.items()}
+def _of(apps: Mapping[str, web.Application], key: web.AppKey[Callable[[], Document]]) -> dict[str, Document]:
+    return {name: app[key]() for name, app in apps.items()}
 
 
 def _bare(node: Any) -> Any:

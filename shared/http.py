@@ -8,6 +8,7 @@ import time
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from contextlib import AsyncExitStack, contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache, partial
 from http import HTTPStatus
 from typing import Any
 
@@ -43,8 +44,10 @@ DrainHook = Callable[[], Awaitable[None]]
 DRAIN_HOOKS = web.AppKey("drain_hooks", list[DrainHook])
 # How aiohttp serves an application, where the defaults do not fit.
 SERVER_OPTIONS = web.AppKey("server_options", dict[str, Any])
-OPENAPI = web.AppKey("openapi", dict[str, Any])
-ASYNCAPI = web.AppKey("asyncapi", dict[str, Any])
+# The documents are made when they are first asked for: that takes 100 ms of CPU, which no start waits for.
+Document = Callable[[], dict[str, Any]]
+OPENAPI: web.AppKey[Document] = web.AppKey("openapi")
+ASYNCAPI: web.AppKey[Document] = web.AppKey("asyncapi")
 # What runs an application, where it is not aiohttp's own.
 RUNNER: web.AppKey[type[web.AppRunner]] = web.AppKey("runner")
 # Idle connections live on for so long after SIGTERM, so that nobody writes a request to one that is being closed; the
@@ -111,16 +114,17 @@ def new_app(
     app.router.add_get("/health/live", health_checks.live)
     app.router.add_get("/health/ready", health_checks.ready)
     app.router.add_get("/metrics", metrics)
-    app[OPENAPI] = openapi.describe(add_endpoints(app, routers), service)
-    app[ASYNCAPI] = asyncapi.describe(events, service)
+    describe_api: Document = cache(partial(openapi.describe, add_endpoints(app, routers), service))
+    describe_events: Document = cache(partial(asyncapi.describe, events, service))
+    app[OPENAPI], app[ASYNCAPI] = describe_api, describe_events
     app.router.add_get("/openapi.json", _document(OPENAPI))
     app.router.add_get("/asyncapi.json", _document(ASYNCAPI))
     return app
 
 
-def _document(key: web.AppKey[dict[str, Any]]) -> Handler:
+def _document(key: web.AppKey[Document]) -> Handler:
     async def document(request: web.Request) -> web.StreamResponse:
-        return json_response(request.app[key])
+        return json_response(await asyncio.to_thread(request.app[key]))
 
     return document
 

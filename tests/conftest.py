@@ -7,15 +7,14 @@ from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
-import asyncpg
 import hypothesis
 import pytest
 import structlog
 
-from deploy.local.databases import dsn_for
 from deploy.local.postgres import start_postgres
 from deploy.local.rabbitmq import start_rabbitmq
 from deploy.local.unit import Running
+from tests.support.databases import Databases, Tables, quick_folder
 
 # Rich tracebacks with all locals take seconds to draw and block the loop meanwhile.
 structlog.configure(
@@ -50,9 +49,10 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     if dsn := os.environ.get("DATABASE_URL"):
         yield dsn
         return
-    server, dsn = _apart(start_postgres(tmp_path_factory.mktemp("postgres-server")))
-    yield dsn
-    _apart(_stop([server]))
+    with quick_folder(tmp_path_factory.mktemp("postgres-server")) as folder:
+        server, dsn = _apart(start_postgres(folder))
+        yield dsn
+        _apart(_stop([server]))
 
 
 @pytest.fixture(scope="session")
@@ -66,17 +66,31 @@ def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     _apart(_stop(programs))
 
 
+@pytest.fixture(scope="session")
+def databases(postgres_server: str) -> Iterator[Databases]:
+    made = Databases(postgres_server)
+    yield made
+    _apart(made.close())
+
+
+@pytest.fixture(scope="session")
+def tables() -> Tables | None:
+    """Whose tables `database_url` has at the start; a folder's conftest names a service's."""
+    return None
+
+
 @pytest.fixture
-async def database_url(postgres_server: str) -> AsyncIterator[str]:
-    """The DSN of a fresh, empty database; dropped after the test, whoever is still connected."""
-    name = f"test_{uuid.uuid4().hex}"
-    administrator = await asyncpg.connect(postgres_server)
-    try:
-        await administrator.execute(f'CREATE DATABASE "{name}"')
-        yield dsn_for(postgres_server, database=name)
-        await administrator.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
-    finally:
-        await administrator.close()
+async def database_url(databases: Databases, tables: Tables | None) -> AsyncIterator[str]:
+    """The DSN of a fresh database with `tables`; dropped after the test, whoever is still connected."""
+    async with databases.fresh(tables) as dsn:
+        yield dsn
+
+
+@pytest.fixture
+async def empty_database_url(databases: Databases) -> AsyncIterator[str]:
+    """The DSN of a fresh database without any table."""
+    async with databases.fresh(None) as dsn:
+        yield dsn
 
 
 @pytest.fixture

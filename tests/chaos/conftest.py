@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from shared.db import Database
-from shared.migrations import migrate
 from tests.support.calls import MIGRATIONS
+from tests.support.databases import Tables
 from tests.support.whole_stack import QUICK, session, stack
 
 __all__ = ["session", "stack"]
@@ -22,9 +22,19 @@ def stack_settings() -> dict[str, str]:
     return SETTINGS
 
 
+@pytest.fixture(scope="session")
+def tables() -> Tables:
+    return Tables("calls", MIGRATIONS)
+
+
+@pytest.fixture(autouse=True)
+def without_tls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """asyncpg leaves an error that nobody collects, when it ends while it asks whether the server speaks TLS."""
+    monkeypatch.setenv("PGSSLMODE", "disable")
+
+
 @pytest.fixture
-async def calls_url(database_url: str) -> str:
-    await migrate(database_url, "calls", MIGRATIONS)
+def calls_url(database_url: str) -> str:
     return database_url
 
 

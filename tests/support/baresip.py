@@ -62,7 +62,7 @@ async def baresip(
     if not (folder / "server.pem").exists():
         write_certificates(folder)
     (folder / "both.pem").write_text((folder / "server.key").read_text() + (folder / "server.pem").read_text())
-    port, control, media = free_port(), free_port(), free_media_port()
+    port, control, media = free_port(row=2), free_port(), free_media_port()  # the next one is that of TLS
     gaps = {"address": LOOPBACK, "udp": str(port), "control": str(control), "folder": str(folder)}
     gaps |= {"transport": transport, "media": f"{media}-{media + 40}"}
     gaps["source"] = f"aufile,{says}" if says else "aubridge,nil"

@@ -13,39 +13,35 @@ from pathlib import Path
 
 import pytest
 
+from deploy.local import system
+
 SCENARIOS = Path(__file__).parents[1] / "integration" / "sip" / "scenarios"
 LOOPBACK = "127.0.0.1"
 
 Address = tuple[str, int]
 
 
-def free_port() -> int:
-    """A port that is free for UDP and TCP."""
+def free_port(row: int = 1) -> int:
+    """The first of `row` ports that are free for UDP and TCP, and that no outgoing connection takes meanwhile."""
     while True:
-        with (
-            socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-            socket.socket(socket.AF_INET, socket.SOCK_STREAM) as tcp,
-        ):
-            udp.bind((LOOPBACK, 0))
-            port: int = udp.getsockname()[1]
-            try:
-                tcp.bind((LOOPBACK, port))
-            except OSError:
-                continue
+        port = system.free_port()
+        if all(_is_free(each) for each in range(port, port + row)):
             return port
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        try:
+            probe.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return system.is_free(port)
 
 
 def free_media_port() -> int:
     """An even port whose successors are free too: sipp takes four."""
-    while True:
-        port = free_port() & ~1
-        try:
-            for each in range(port, port + 4):
-                with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-                    probe.bind((LOOPBACK, each))
-        except OSError:
-            continue
-        return port
+    port = free_port(row=5)
+    return port + port % 2
 
 
 async def until(condition: Callable[[], object], seconds: float = 10.0) -> None:

@@ -4,23 +4,22 @@ import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-import auth_service
+from auth_service.__main__ import MIGRATIONS
 from auth_service.app import build_app
 from auth_service.mail.memory import MemoryMailer
 from auth_service.settings import AuthSettings
 from shared.db import Database
 from shared.events import Event
 from shared.memory_bus import InMemoryBus
-from shared.migrations import migrate
 from shared.resources import DATABASE
 from shared.testing.waiting import eventually
 from shared.tokens import HEADER, InternalTokens, Principal
+from tests.support.databases import Tables
 
 SECRET = "an internal secret of the tests, long enough"
 PASSWORD = "correct horse battery"
@@ -132,6 +131,11 @@ def make_settings(database_url: str, **changes: Any) -> AuthSettings:
     )
 
 
+@pytest.fixture(scope="session")
+def tables() -> Tables:
+    return Tables("auth", MIGRATIONS)
+
+
 @pytest.fixture
 def setting_changes() -> dict[str, Any]:
     """Overridden by parametrization: settings that differ from the defaults."""
@@ -141,7 +145,6 @@ def setting_changes() -> dict[str, Any]:
 @pytest.fixture
 async def auth(database_url: str, setting_changes: dict[str, Any]) -> AsyncIterator[Auth]:
     settings = make_settings(database_url, **setting_changes)
-    await migrate(database_url, settings.database_schema, Path(auth_service.__file__).parent / "migrations")
     bus, events, mailer, clock = InMemoryBus(), [], MemoryMailer(), MovableClock()
 
     async def keep(event: Event) -> None:

@@ -12,11 +12,10 @@ import jwt
 import psutil
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestClient, TestServer, unused_port
+from aiohttp.test_utils import TestClient, TestServer
 from openapi_spec_validator import validate
 from pydantic import SecretStr
 
-from auth_service.__main__ import MIGRATIONS
 from auth_service.app import build_app
 from auth_service.audit.repository import PRUNE as PRUNE_AUDIT
 from auth_service.keys import repository
@@ -27,8 +26,8 @@ from auth_service.sessions.repository import PRUNE as PRUNE_SESSIONS
 from auth_service.settings import AuthSettings
 from auth_service.throttles.repository import PRUNE as PRUNE_THROTTLES
 from auth_service.verification.repository import PRUNE as PRUNE_CODES
+from deploy.local.system import free_port
 from shared.memory_bus import InMemoryBus
-from shared.migrations import migrate
 from shared.testing.waiting import eventually
 from shared.tokens import HEADER, InternalTokens
 
@@ -142,11 +141,10 @@ def _contents(operation: dict[str, Any]) -> list[dict[str, Any]]:
 
 async def test_the_api_is_ready_while_the_broker_is_away(database_url: str) -> None:
     secret = "a secret of the tests, long enough for all"
-    broker = f"amqp://guest:guest@127.0.0.1:{unused_port()}/"
+    broker = f"amqp://guest:guest@127.0.0.1:{free_port()}/"
     settings = AuthSettings(
         database_url=database_url, internal_token_secret=secret, encryption_key=secret, amqp_url=broker
     )
-    await migrate(database_url, settings.database_schema, MIGRATIONS)
     async with TestClient(TestServer(build_app(settings, mailer=MemoryMailer()))) as client:
         async with client.get("/health/ready") as answer:
             assert answer.status == 200
@@ -156,14 +154,14 @@ async def test_the_api_is_ready_while_the_broker_is_away(database_url: str) -> N
 
 
 async def test_a_real_process_migrates_serves_stays_small_and_stops(
-    database_url: str, rabbitmq_server: str, tmp_path: Path
+    empty_database_url: str, rabbitmq_server: str, tmp_path: Path
 ) -> None:
     """Memory of the API process: at most 120 MB idle and after 200 requests."""
-    port = unused_port()
+    port = free_port()
     secret = "an internal secret of the tests, long enough"
     environment = {
         **{name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "PYTHONPATH"}},
-        "DATABASE_URL": database_url,
+        "DATABASE_URL": empty_database_url,
         "AMQP_URL": rabbitmq_server,
         "INTERNAL_TOKEN_SECRET": secret,
         "ENCRYPTION_KEY": "an encryption key of the tests, long enough",

@@ -12,8 +12,13 @@ from call_service.settings import CallApiSettings
 from shared.db import Database
 from shared.ids import new_id
 from shared.memory_bus import InMemoryBus
-from shared.migrations import migrate
 from tests.support.calls import MIGRATIONS, SECRET, Customer, FakeProjects
+from tests.support.databases import Tables
+
+
+@pytest.fixture(scope="session")
+def tables() -> Tables:
+    return Tables("calls", MIGRATIONS)
 
 
 @pytest.fixture
@@ -25,9 +30,8 @@ async def projects() -> AsyncIterator[FakeProjects]:
 
 
 @pytest.fixture
-async def calls_url(database_url: str) -> str:
+def calls_url(database_url: str) -> str:
     """A migrated database."""
-    await migrate(database_url, "calls", MIGRATIONS)
     return database_url
 
 

@@ -31,7 +31,8 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 async def _listen(app: web.Application, stack: AsyncExitStack, **options: Any) -> str:
-    runner = app.get(RUNNER, web.AppRunner)(app, access_log=None, **options)
+    # A handler that a test has wait for ever would hold up the end by a minute.
+    runner = app.get(RUNNER, web.AppRunner)(app, access_log=None, shutdown_timeout=0.1, **options)
     stack.push_async_callback(runner.cleanup)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()

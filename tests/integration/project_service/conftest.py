@@ -18,8 +18,8 @@ from shared.clock import SystemClock
 from shared.db import Database
 from shared.ids import new_id
 from shared.memory_bus import InMemoryBus
-from shared.migrations import migrate
 from shared.tokens import Credential, InternalTokens, Principal
+from tests.support.databases import Tables
 
 SECRET = "an internal token secret of 32 bytes"
 
@@ -50,9 +50,13 @@ class User:
         return str(answer["data"]["id"])
 
 
+@pytest.fixture(scope="session")
+def tables() -> Tables:
+    return Tables("projects", MIGRATIONS)
+
+
 @pytest.fixture
-async def schema(database_url: str) -> str:
-    await migrate(database_url, "projects", MIGRATIONS)
+def schema(database_url: str) -> str:
     return database_url
 
 

@@ -14,8 +14,9 @@ import aiohttp
 import psutil
 import pytest
 from aiohttp import web
-from aiohttp.test_utils import TestServer, unused_port
+from aiohttp.test_utils import TestServer
 
+from deploy.local.system import free_port
 from project_service.app import WEBHOOK_SECRETS
 from project_service.webhooks.events import QUEUE
 from project_service.webhooks.secrets import new_secret
@@ -41,7 +42,7 @@ def variables(environment: dict[str, Any]) -> dict[str, str]:
 @asynccontextmanager
 async def running(role: str, variables: dict[str, str]) -> AsyncIterator[tuple[asyncio.subprocess.Process, str]]:
     """A process that is ready, and its base URL; it is gone afterwards."""
-    url = f"http://127.0.0.1:{(port := unused_port())}"
+    url = f"http://127.0.0.1:{(port := free_port())}"
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "project_service", role, env={**variables, "PORT": str(port)}
     )

@@ -5,7 +5,7 @@ import pytest
 from call_service.carriers.rtp import RtpEngine
 from call_service.carriers.ticker import Ticker
 
-PORTS = range(31_000, 31_400)
+PORTS = range(18_000, 18_400)
 LOOPBACK = "127.0.0.1"
 
 MakeEngine = Callable[..., RtpEngine]

@@ -159,14 +159,14 @@ def descriptors() -> int:
 
 async def test_ports_are_bounded_even_and_come_back(make_engine: MakeEngine) -> None:
     before = descriptors()
-    engine = make_engine(ports=range(31_501, 31_508))
+    engine = make_engine(ports=range(18_501, 18_508))
     sessions = [engine.allocate() for _ in range(3)]
-    assert [session.local_port for session in sessions] == [31_502, 31_504, 31_506]
+    assert [session.local_port for session in sessions] == [18_502, 18_504, 18_506]
     with pytest.raises(PortsExhaustedError):
         engine.allocate()
     await sessions[1].close()
     await sessions[0].close()
-    assert [engine.allocate().local_port for _ in range(2)] == [31_504, 31_502]
+    assert [engine.allocate().local_port for _ in range(2)] == [18_504, 18_502]
     await engine.close()
     assert engine.free_ports == 3
     assert descriptors() == before
@@ -174,10 +174,10 @@ async def test_ports_are_bounded_even_and_come_back(make_engine: MakeEngine) -> 
 
 async def test_a_port_that_another_program_holds_is_passed_over(make_engine: MakeEngine) -> None:
     before = descriptors()
-    engine = make_engine(ports=range(31_510, 31_514))
+    engine = make_engine(ports=range(18_510, 18_514))
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as other_program:
-        other_program.bind((LOOPBACK, 31_511))
-        assert engine.allocate().local_port == 31_512
+        other_program.bind((LOOPBACK, 18_511))
+        assert engine.allocate().local_port == 18_512
         with pytest.raises(PortsExhaustedError):
             engine.allocate()
     await engine.close()

@@ -17,7 +17,7 @@ from call_service.carriers.ticker import Ticker
 from tests.support.rtp import SWEEP_SECONDS, likeness, sweep
 
 LOOPBACK = "127.0.0.1"
-MEDIA_PORT = 31_600
+MEDIA_PORT = 18_600
 CAPTURES = Path("/usr/share/sip-tester")
 KEYS = {**{str(n): str(n) for n in range(10)}, "star": "*", "pound": "#"}
 PCAP_HEADER, RECORD_HEADER, UDP_HEADERS = 24, 16, 14 + 20 + 8

@@ -1,6 +1,7 @@
 """A carrier between tests and the peers of the matrix; nothing of it may be left at the end."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -14,9 +15,12 @@ from call_service.carriers.rtp import RtpEngine
 from call_service.carriers.sip import IncomingCall, Listener, SipCarrier, SipLeg, Trunk
 from call_service.carriers.sip.timers import Timers
 from call_service.carriers.ticker import Ticker
+from tests.support.calls import MIGRATIONS
+from tests.support.databases import Tables
 from tests.support.sip_peers import LOOPBACK, Sipp, until
 
-PORTS = count(21_000, 60)
+# Each process of the tests has some of its own: on the port of a call that ended late audio may still arrive.
+PORTS = count(10_000 + 4_000 * int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]), 60)
 
 
 @dataclass
@@ -76,6 +80,11 @@ class Phone:
 
 
 MakePhone = Callable[..., Awaitable[Phone]]
+
+
+@pytest.fixture(scope="session")
+def tables() -> Tables:
+    return Tables("calls", MIGRATIONS)
 
 
 @pytest.fixture

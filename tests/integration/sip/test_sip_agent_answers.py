@@ -28,11 +28,10 @@ from shared.background import running
 from shared.clock import SystemClock
 from shared.db import Database
 from shared.ids import new_id
-from shared.migrations import migrate
 from shared.testing.waiting import eventually
 from shared.tokens import InternalTokens
 from tests.integration.sip.conftest import MakePhone, Phone, trunk
-from tests.support.calls import LIMITS, MIGRATIONS, SECRET, FakeProjects, agent
+from tests.support.calls import LIMITS, SECRET, FakeProjects, agent
 from tests.support.sip_peers import Sipp, free_port, relay, until
 from tests.support.sweep import correlation, sweep
 from tests.support.workers import events_of, new_worker, read, sweeper, tools
@@ -44,7 +43,6 @@ ROOT = Path(__file__).parents[3]
 
 @pytest.fixture
 async def db(database_url: str) -> AsyncIterator[Database]:
-    await migrate(database_url, "calls", MIGRATIONS)
     database = await Database.connect(database_url, "calls", max_size=4)
     yield database
     await database.close()

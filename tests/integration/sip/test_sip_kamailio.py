@@ -111,9 +111,10 @@ async def test_a_peer_may_refer_us_to_somebody(
     async with kamailio(tmp_path, "MD5") as proxy:
         phone = await make_phone(proxy.trunk("udp", registers=False, accepts_refer=True))
         target = f"sip:third@{LOOPBACK}:{proxy.port}"
-        scenario = "uas_refers_and_leaves" if leaves_first else "uas_refers"
+        # The next NOTIFY may come before it leaves; `-aa` answers that.
+        scenario, *options = ("uas_refers_and_leaves", "-aa") if leaves_first else ("uas_refers",)
         async with sipp.run("uas_answer", proxy.third, "-rtp_echo"):
-            async with sipp.run(scenario, proxy.callee, target=target):
+            async with sipp.run(scenario, proxy.callee, *options, target=target):
                 call = await phone.dial_answered()
                 before = call.leg.session
             await until(lambda: call.leg.session is not before)

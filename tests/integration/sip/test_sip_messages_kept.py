@@ -12,18 +12,16 @@ from call_service.settings import CallApiSettings
 from shared.db import Database
 from shared.ids import new_id
 from shared.memory_bus import InMemoryBus
-from shared.migrations import migrate
 from shared.testing.waiting import eventually
 from tests.integration.sip.conftest import MakePhone, trunk
 from tests.integration.sip.test_sip_agent_answers import add_trunk
-from tests.support.calls import MIGRATIONS, SECRET, Customer
+from tests.support.calls import SECRET, Customer
 from tests.support.sip_peers import Sipp, free_port, running
 from tests.support.workers import Switchboard, queue, read, working
 
 
 @pytest.fixture
 async def db(database_url: str) -> AsyncIterator[Database]:
-    await migrate(database_url, "calls", MIGRATIONS)
     database = await Database.connect(database_url, "calls", max_size=4)
     yield database
     await database.close()

@@ -16,10 +16,9 @@ from call_service.dialer.app import build_app as build_worker
 from call_service.settings import CallApiSettings, WorkerSettings
 from shared.db import Database
 from shared.memory_bus import InMemoryBus
-from shared.migrations import migrate
 from shared.testing.waiting import eventually
 from tests.integration.sip.test_sip_kamailio import kamailio
-from tests.support.calls import MIGRATIONS, SECRET, Customer, FakeProjects, agent
+from tests.support.calls import SECRET, Customer, FakeProjects, agent
 from tests.support.certificates import write_certificates
 from tests.support.sip_peers import LOOPBACK, Sipp, free_port
 from tests.support.workers import events_of, read
@@ -79,7 +78,6 @@ class Company:
 
 @pytest.fixture
 async def serve(database_url: str, tmp_path: Path) -> AsyncIterator[Callable[..., Any]]:
-    await migrate(database_url, "calls", MIGRATIONS)
     db = await Database.connect(database_url, "calls", max_size=4)
     folder: dict[str, Any] = {"recordings_dir": tmp_path / "recordings"}
 
