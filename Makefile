@@ -2,9 +2,13 @@
 .PHONY: help demo test up down status logs doctor lint bench lock clean
 PYTHON_IN := .venv/bin/python
 INSTALL := @deploy/local/bootstrap.sh
-TESTS := $(foreach part,unit contract integration e2e chaos,$(wildcard tests/$(part)))
-# They compare audio sample by sample in real time, so nothing may run beside them.
+# They compare audio sample by sample in real time, so nothing else may run beside them. They mostly wait: two
+# processes of them take a third of a core.
 AUDIO := tests/integration/sip tests/integration/rtp
+# After the fast ones those that wait most, or a single process would be left with them at the end.
+WAITING := chaos e2e $(addprefix integration/,vendors carriers tools call_service)
+TESTS := $(wildcard $(addprefix tests/,unit contract $(WAITING)))
+TESTS += $(filter-out $(TESTS) $(AUDIO) %__pycache__,$(patsubst %/,%,$(wildcard tests/integration/*/)))
 
 help: ## show this list
 	@awk -F ' ?## ' '/^[a-z]+:.*## / {sub(/:.*/, "", $$1); printf "  make %-8s %s\n", $$1, $$2}' Makefile
@@ -35,8 +39,8 @@ doctor: ## ask every hop of a call and name the broken one (TALKSTACK_API_KEY te
 
 test: ## run all tests, fast ones first (ARGS="-k name")
 	$(INSTALL) dev
-	@$(PYTHON_IN) -m pytest -n 3 --dist loadfile $(TESTS) $(addprefix --ignore=,$(AUDIO)) $(ARGS) || [ $$? -eq 5 ]
-	@$(PYTHON_IN) -m pytest $(AUDIO) $(ARGS) || [ $$? -eq 5 ]
+	@$(PYTHON_IN) -m pytest -n 5 --dist loadfile --no-loadscope-reorder $(TESTS) $(ARGS) || [ $$? -eq 5 ]
+	@$(PYTHON_IN) -m pytest -n 2 --dist loadfile $(AUDIO) $(ARGS) || [ $$? -eq 5 ]
 
 lint: ## ruff, mypy and the import contracts
 	$(INSTALL) dev

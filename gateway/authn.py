@@ -18,11 +18,10 @@ _CACHED_SIGNATURES = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a request speaks for, and the id and the hash (hexadecimal) of the API key if it came with one."""
+    """Whom a request speaks for, and the id of the API key if it came with one."""
 
     principal: Principal
     key_id: str | None = None
-    key_sha256: str | None = None
 
 
 class Authenticator:
@@ -49,7 +48,8 @@ class Authenticator:
         if key is None:
             raise UnauthorizedError
         owner = await self._api_keys.verify(key)
-        return Caller(Principal(owner.user_id, "api_key", None, tuple(owner.scopes)), owner.key_id, sha256_of(key))
+        principal = Principal(owner.user_id, "api_key", None, tuple(owner.scopes), sha256_of(key))
+        return Caller(principal, owner.key_id)
 
 
 class Signatures:

@@ -14,7 +14,8 @@ CLIENT_GONE = 499  # as nginx logs it
 class Exchange:
     """One request and its answer. `pattern` is the route's, such as `/call/{id}`; `target` is what the service sees.
 
-    `credential` is the id of the session, or the hexadecimal SHA-256 of the API key, that the request came with.
+    `credential` is the id of the session, or the hexadecimal SHA-256 of the API key, that the request came with,
+    or that its stream token was made with.
     """
 
     client_ip: str = ""

@@ -86,12 +86,14 @@ def _new_ended_sessions(
     return EndedSessions(ask, access_tokens, streams, SystemClock().now)
 
 
-def _new_stream_tokens(call: Upstream, signatures: Signatures, access_tokens: AccessTokens) -> StreamTokens:
+def _new_stream_tokens(
+    call: Upstream, signatures: Signatures, access_tokens: AccessTokens, streams: OpenStreams
+) -> StreamTokens:
     async def ask(token: str, target: str) -> tuple[int, Any]:
         body = {"token": token, "target": target}
         return await call.call("POST", "/internal/events/redeem-token", signatures.of(_OURSELVES), body)
 
-    return StreamTokens(ask, access_tokens)
+    return StreamTokens(ask, access_tokens, streams)
 
 
 async def compose(
@@ -120,7 +122,7 @@ async def compose(
         openapi=openapi,
         asyncapi=asyncapi,
         authenticator=Authenticator(access_tokens, api_keys),
-        stream_tokens=_new_stream_tokens(upstreams["call"], signatures, access_tokens),
+        stream_tokens=_new_stream_tokens(upstreams["call"], signatures, access_tokens, streams),
         signatures=signatures,
         upstreams=upstreams,
         streams=streams,

@@ -8,6 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ValidationError
 
 from gateway.access_tokens import AccessTokens
+from gateway.streams import OpenStreams
 from shared.errors import BadGatewayError, UnauthorizedError
 from shared.scopes import Scope
 from shared.tokens import Principal
@@ -28,20 +29,22 @@ class _Owner(BaseModel):
     user_id: str
     credential: Literal["token", "api_key"]
     session_id: str | None
+    key_sha256: str | None = None
 
 
 class StreamTokens:
     """`ask(token, target)` gives the status and body of call_service's answer."""
 
-    def __init__(self, ask: Ask, access_tokens: AccessTokens) -> None:
+    def __init__(self, ask: Ask, access_tokens: AccessTokens, streams: OpenStreams) -> None:
         self._ask = ask
         self._access_tokens = access_tokens
+        self._streams = streams
 
     async def redeem(self, token: str, target: str) -> Principal:
         """Use a token up for a request target; whom it speaks for, in order to read.
 
         Raises:
-            InvalidStreamTokenError: it opens nothing, or the session that it was made in has ended.
+            InvalidStreamTokenError: it opens nothing, or the session or API key that it was made with is over.
             UnavailableError, BadGatewayError, GatewayTimeoutError: call_service gave no answer.
         """
         if not _FORM.fullmatch(token):
@@ -55,6 +58,7 @@ class StreamTokens:
             owner = _Owner.model_validate(body)
         except ValidationError as error:
             raise BadGatewayError from error
-        if self._access_tokens.is_revoked(owner.session_id):
+        if self._access_tokens.is_revoked(owner.session_id) or self._streams.is_over(owner.key_sha256):
             raise InvalidStreamTokenError
-        return Principal(owner.user_id, owner.credential, owner.session_id, (Scope.CALLS_READ,))
+        scopes = (Scope.CALLS_READ,)
+        return Principal(owner.user_id, owner.credential, owner.session_id, scopes, owner.key_sha256)

@@ -1,24 +1,37 @@
 """Answers without an end, which have to be ended when the process drains, and when their credentials are over."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 
+from cachetools import TTLCache
+
 End = Callable[[], Awaitable[None]]
+
+# Longer than from the making of a stream token (it lives 60 s), or the check of a credential, until its stream is open.
+OVER_SECONDS = 120
+_OVER = 100_000
 
 
 class OpenStreams:
     """The event streams and WebSockets that are open now. Their clients reconnect to another process."""
 
-    def __init__(self) -> None:
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._ends: dict[End, str | None] = {}
+        self._over: TTLCache[str, None] = TTLCache(_OVER, OVER_SECONDS, monotonic)
         self._ending: set[asyncio.Future[None]] = set()
         self.is_draining = False
 
     @contextmanager
     def opened(self, end: End, credential: str | None) -> Iterator[None]:
-        """Inside the block a stream is open, which `end` ends; `credential` as in `Exchange`."""
+        """Inside the block a stream is open, which `end` ends; `credential` as in `Exchange`.
+
+        The credential may be over since it was verified, while the service was asked: then the stream ends at once.
+        """
         self._ends[end] = credential
+        if self.is_over(credential):
+            self._start(end)
         try:
             yield
         finally:
@@ -26,12 +39,20 @@ class OpenStreams:
 
     def end_of(self, credential: str) -> None:
         """End the streams of a credential that is over, without waiting: a client may take its time to say goodbye."""
+        self._over[credential] = None
         for end in [end for end, opener in self._ends.items() if opener == credential]:
-            ending = asyncio.ensure_future(end())
-            self._ending.add(ending)
-            ending.add_done_callback(self._ending.discard)
+            self._start(end)
+
+    def is_over(self, credential: str | None) -> bool:
+        """Did `end_of` hear of this credential in the last two minutes?"""
+        return credential in self._over
 
     async def end_all(self) -> None:
         """End every stream that is open now."""
         self.is_draining = True
         await asyncio.gather(*(end() for end in self._ends))
+
+    def _start(self, end: End) -> None:
+        ending = asyncio.ensure_future(end())
+        self._ending.add(ending)
+        ending.add_done_callback(self._ending.discard)

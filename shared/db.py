@@ -24,7 +24,7 @@ if TYPE_CHECKING:  # asyncpg's classes are generic for the type checker only
 else:
     Tx = asyncpg.Connection
 
-CONNECTION_ERRORS = (
+PASSING_ERRORS = (
     asyncpg.PostgresConnectionError,
     asyncpg.CannotConnectNowError,
     asyncpg.AdminShutdownError,
@@ -32,6 +32,10 @@ CONNECTION_ERRORS = (
     asyncpg.TooManyConnectionsError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,
+    # A migration changed the table meanwhile, or another transaction stood in the way: the same again will do.
+    asyncpg.InvalidCachedStatementError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
     OSError,
     TimeoutError,
 )
@@ -47,7 +51,7 @@ class DatabaseUnavailableError(UnavailableError):
 async def _translated() -> AsyncIterator[None]:
     try:
         yield
-    except CONNECTION_ERRORS as error:
+    except PASSING_ERRORS as error:
         if _hides_cancellation(error):
             raise asyncio.CancelledError from error
         raise DatabaseUnavailableError from error
@@ -118,7 +122,7 @@ class Database:
         """
         async with _translated():
             async for attempt in stamina.retry_context(
-                on=CONNECTION_ERRORS, attempts=None, timeout=patience_seconds, wait_max=2
+                on=PASSING_ERRORS, attempts=None, timeout=patience_seconds, wait_max=2
             ):
                 with attempt:
                     pool = await asyncpg.create_pool(
@@ -210,7 +214,7 @@ class Database:
         `ready` is called after each (re)connection, because notifications sent in between are lost.
         """
         while True:
-            with suppress(*CONNECTION_ERRORS):
+            with suppress(*PASSING_ERRORS):
                 await self._listen_once(channel, on_notify, ready)
             await asyncio.sleep(1)
 
@@ -229,5 +233,5 @@ class Database:
         """Wait for running statements, then close; what hangs longer is cut."""
         try:
             await asyncio.wait_for(self._pool.close(), timeout_seconds)
-        except (TimeoutError, *CONNECTION_ERRORS):
+        except (TimeoutError, *PASSING_ERRORS):
             self._pool.terminate()

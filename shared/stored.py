@@ -12,16 +12,18 @@ def as_stored(model: type[ModelT], values: Mapping[str, Any]) -> ModelT:
     """`values`, by alias or name, as `model`; where they break one of its rules, as they are.
 
     Raises:
-        ValidationError: they are not even of the right types.
+        ValidationError: they are not even of the right types, or one is missing.
     """
     try:
         return model.model_validate(values)
     except ValidationError:
-        found = {}
+        found: dict[str, Any] = {}
         for name, info in model.model_fields.items():
             key = info.alias if info.alias and info.alias in values else name
             if key in values:
                 found[name] = _as(info.annotation, values[key])
+            elif info.is_required():
+                raise
         return model.model_construct(**found)
 
 

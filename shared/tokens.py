@@ -41,12 +41,16 @@ class InternalTokenExpiredError(InternalTokenError):
 
 @dataclass(frozen=True, slots=True)
 class Principal:
-    """The customer a request speaks for. `tenant` is the user id: every query filters by it."""
+    """The customer a request speaks for. `tenant` is the user id: every query filters by it.
+
+    `session_id`, or `key_sha256` (hexadecimal) of an API key, is known where what was begun has to end with it.
+    """
 
     user_id: str
     credential: Credential
     session_id: str | None = None
     scopes: tuple[str, ...] = ()
+    key_sha256: str | None = None
 
     @property
     def tenant(self) -> str:
@@ -71,6 +75,7 @@ class InternalTokens:
                 "cred": principal.credential,
                 "sid": principal.session_id,
                 "scopes": list(principal.scopes),
+                "key": principal.key_sha256,
             }
         return jwt.encode(claims, self._secret, algorithm=ALGORITHM)
 
@@ -95,4 +100,5 @@ class InternalTokens:
             raise InternalTokenError from error
         if "sub" not in claims:
             return None
-        return Principal(claims["sub"], claims["cred"], claims["sid"], tuple(claims["scopes"]))
+        scopes = tuple(claims["scopes"])
+        return Principal(claims["sub"], claims["cred"], claims["sid"], scopes, claims.get("key"))

@@ -15,6 +15,7 @@ from deploy.local.postgres import start_postgres
 from deploy.local.rabbitmq import start_rabbitmq
 from deploy.local.unit import Running
 from tests.support.databases import Databases, Tables, quick_folder
+from tests.support.scheduling import Scheduling
 
 # Rich tracebacks with all locals take seconds to draw and block the loop meanwhile.
 structlog.configure(
@@ -30,6 +31,11 @@ hypothesis.settings.load_profile("no deadline")
 
 
 T = TypeVar("T")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling | None:
+    return Scheduling(config, log) if config.option.dist == "loadfile" else None
 
 
 def _apart(work: Coroutine[Any, Any, T]) -> T:

@@ -26,7 +26,7 @@ from call_service.calls.domain import (
     Status,
 )
 from call_service.calls.wrap_up import WrapUp, end_queued
-from shared.db import CONNECTION_ERRORS, DatabaseUnavailableError, Tx
+from shared.db import PASSING_ERRORS, DatabaseUnavailableError, Tx
 
 log = structlog.get_logger(__name__)
 
@@ -78,7 +78,7 @@ class Sweeper:
         try:
             async with tx.transaction():
                 return await self._take(tx, call)
-        except CONNECTION_ERRORS:
+        except PASSING_ERRORS:
             raise
         except Exception:
             log.exception("call cannot be ended", call_id=call.id)

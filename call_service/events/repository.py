@@ -106,17 +106,19 @@ class TokenOwner:
     user_id: str
     credential: str
     session_id: str | None
+    key_sha256: str | None
 
 
 async def keep_token(db: Database, token_hash: bytes, owner: Principal, bounds: Bounds, lifetime: timedelta) -> None:
     """Keep a stream token for its lifetime."""
     await db.execute(
-        """INSERT INTO stream_tokens (hash, tenant, credential, session_id, project_id, call_id, expires_at)
-           VALUES ($1, $2, $3, $4, $5, $6, now() + $7::interval)""",
+        """INSERT INTO stream_tokens (hash, tenant, credential, session_id, key_sha256, project_id, call_id, expires_at)
+           VALUES ($1, $2, $3, $4, $5, $6, $7, now() + $8::interval)""",
         token_hash,
         owner.tenant,
         owner.credential,
         owner.session_id,
+        owner.key_sha256,
         bounds.project_id,
         bounds.call_id,
         lifetime,
@@ -128,7 +130,7 @@ async def take_token(db: Database, token_hash: bytes, bounds: Bounds) -> TokenOw
     row = await db.fetchrow(
         """DELETE FROM stream_tokens WHERE hash = $1 AND expires_at > now()
                AND coalesce(project_id = $2, project_id IS NULL) AND coalesce(call_id = $3, call_id IS NULL)
-           RETURNING tenant AS user_id, credential, session_id""",
+           RETURNING tenant AS user_id, credential, session_id, key_sha256""",
         token_hash,
         bounds.project_id,
         bounds.call_id,

@@ -113,14 +113,21 @@ class StreamTokenUse(BaseModel):
 
 
 class StreamTokenOwner(BaseModel):
-    """For whom the token speaks."""
+    """For whom the token speaks, and the session or API key that it was made with and ends with."""
 
     model_config = ConfigDict(
+        from_attributes=True,
         json_schema_extra={
-            "example": {"user_id": _EXAMPLE["tenant"], "credential": "token", "session_id": _EXAMPLE["subject"]}
-        }
+            "example": {
+                "user_id": _EXAMPLE["tenant"],
+                "credential": "token",
+                "session_id": _EXAMPLE["subject"],
+                "key_sha256": None,
+            }
+        },
     )
 
     user_id: str
     credential: str
     session_id: str | None
+    key_sha256: str | None

@@ -48,4 +48,4 @@ async def create_stream_token(ctx: Context[StreamTokenRequest]) -> StreamToken:
 async def redeem_stream_token(ctx: Context[StreamTokenUse]) -> StreamTokenOwner:
     """Use a token up, for the gateway."""
     owner = await ctx.request.app[STREAM_TOKENS].redeem(ctx.body.token, ctx.body.target)
-    return StreamTokenOwner(user_id=owner.user_id, credential=owner.credential, session_id=owner.session_id)
+    return StreamTokenOwner.model_validate(owner)

@@ -169,8 +169,16 @@ async def test_an_api_whose_database_goes_dead_says_so_and_recovers(
     wire, tenant = Wire(URL(calls_url)), new_id()
     async with wire.running() as dsn, calls_api(dsn, InMemoryBus(), tmp_path) as client:
         customer = Customer(client, tenant)
-        call_id = await queue(db, tenant=tenant)
+        first_id, call_id = await queue(db, tenant=tenant), await queue(db, tenant=tenant)
+
+        async def next_event() -> dict[str, Any]:
+            await stream.content.readuntil(b"data: ")
+            event: dict[str, Any] = orjson.loads(await stream.content.readline())
+            return event
+
         async with customer.open("GET", "/events") as stream:
+            await customer.ask("POST", f"/call/{first_id}/cancel")
+            assert [(await next_event())["type"] for _ in range(2)] == ["call.ended", "call.completed"]
             wire.swallow()
             async with asyncio.timeout(25):
                 answers: list[Any] = await asyncio.gather(
@@ -188,8 +196,7 @@ async def test_an_api_whose_database_goes_dead_says_so_and_recovers(
 
             await eventually(canceled, 30)
             async with asyncio.timeout(20):
-                await stream.content.readuntil(b"data: ")
-                seen = orjson.loads(await stream.content.readline())
+                seen = await next_event()
     assert (seen["type"], seen["subject"]) == ("call.ended", call_id)
     assert (await events_of(db, call_id)) == ["call.ended", "call.completed"]
 

@@ -1,6 +1,6 @@
 """A sentence of speech from a vendor, as the voice loop wants it: PCM at 8 kHz, repeated texts from a cache."""
 
-from collections.abc import AsyncGenerator, AsyncIterator, Hashable, MutableMapping
+from collections.abc import AsyncGenerator, Hashable, MutableMapping
 from contextlib import aclosing
 from typing import Protocol
 
@@ -28,7 +28,7 @@ class SpeechSource(Protocol):
 
     key: Hashable
 
-    def stream(self, text: str) -> AsyncIterator[bytes]:
+    def stream(self, text: str) -> AsyncGenerator[bytes]:
         """PCM at 8 kHz as it comes, in pieces of any size. Raises VendorError."""
 
 
@@ -61,10 +61,11 @@ class VendorSynthesizer(InPieces):
             self._cache[key] = bytes(whole)
 
 
-async def _whole_samples(pieces: AsyncIterator[bytes]) -> AsyncGenerator[bytes]:
+async def _whole_samples(pieces: AsyncGenerator[bytes]) -> AsyncGenerator[bytes]:
     rest = b""
-    async for piece in pieces:
-        joined = rest + piece
-        rest = joined[len(joined) & ~1 :]
-        if len(joined) > 1:
-            yield joined[: len(joined) & ~1]
+    async with aclosing(pieces):
+        async for piece in pieces:
+            joined = rest + piece
+            rest = joined[len(joined) & ~1 :]
+            if len(joined) > 1:
+                yield joined[: len(joined) & ~1]

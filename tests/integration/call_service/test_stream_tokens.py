@@ -47,8 +47,19 @@ async def test_a_token_opens_one_stream_once_for_its_customer(client: Service, c
     answers = await asyncio.gather(*(redeem(client, token, "/events?types=call.ended") for _ in range(5)))
     assert sorted(status for status, _ in answers) == [200, 404, 404, 404, 404]
     [owner] = [body for status, body in answers if status == 200]
-    assert owner == {"user_id": customer.tenant, "credential": "token", "session_id": None}
+    assert owner == {"user_id": customer.tenant, "credential": "token", "session_id": None, "key_sha256": None}
     assert {body["code"] for status, body in answers if status == 404} == {"stream_token_unusable"}
+
+
+async def test_a_token_names_the_api_key_that_it_was_made_with(client: Service, customer: Customer) -> None:
+    """The gateway ends its stream with the key."""
+    digest = "9f86d081" * 8
+    key = Principal(customer.tenant, "api_key", None, ("calls:read",), digest)
+    headers = {HEADER: InternalTokens(SECRET, "gateway", SystemClock().now).sign(key)}
+    status, answer = await customer.ask("POST", "/events/token", {}, headers=headers)
+    assert status == 200
+    owner = {"user_id": customer.tenant, "credential": "api_key", "session_id": None, "key_sha256": digest}
+    assert await redeem(client, answer["token"], "/events") == (200, owner)
 
 
 async def test_a_token_is_over_after_a_minute_and_its_row_is_pruned(

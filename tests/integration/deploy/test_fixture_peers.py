@@ -1,7 +1,15 @@
 """The peers that every other test relies on."""
 
+from pathlib import Path
+
 import aio_pika
 import asyncpg
+import pytest
+
+from shared.db import Database
+from tests.support import databases as support
+from tests.support.calls import MIGRATIONS
+from tests.support.databases import Databases, Tables, quick_folder
 
 
 async def test_a_database_is_empty_and_its_own(database_url: str) -> None:
@@ -21,6 +29,36 @@ async def test_the_next_test_gets_another_database(database_url: str) -> None:
         assert await connection.fetchval("SELECT to_regclass('mine')") is None
     finally:
         await connection.close()
+
+
+async def test_a_copy_has_the_tables_and_nothing_of_other_tests(databases: Databases) -> None:
+    for _ in range(2):
+        async with databases.fresh(Tables("calls", MIGRATIONS)) as dsn:
+            db = await Database.connect(dsn, "calls", max_size=1)
+            assert await db.fetchval("SELECT count(*) FROM batches") == 0
+            assert await db.fetchval("SELECT to_regclass('mine')") is None
+            await db.execute("CREATE TABLE mine (id int)")
+            await db.close()
+
+
+def test_what_a_killed_run_left_in_memory_goes_and_what_another_uses_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(support, "MEMORY", tmp_path)
+    monkeypatch.setattr(support, "ROOM_BYTES", 0)
+    left = tmp_path / "talkstack-tests-left"
+    left.mkdir()
+    with quick_folder(tmp_path) as used, quick_folder(tmp_path) as mine:
+        assert not left.exists()
+        assert used.exists()
+        assert mine not in {used, tmp_path}
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_room_in_memory_the_files_are_on_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(support, "MEMORY", tmp_path / "none")
+    with quick_folder(tmp_path) as folder:
+        assert folder == tmp_path
 
 
 async def test_the_node_takes_and_gives_messages(rabbitmq_server: str, amqp_prefix: str) -> None:

@@ -10,16 +10,22 @@ import pytest
 from aiohttp import WSMsgType, web
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from shared.events import Event
 from shared.testing.events import make_event
 from shared.testing.waiting import eventually
 
 KEY = "tk_live_" + "a" * 49
 OWNER = {"user_id": "user-2", "key_id": "key-2", "scopes": ["*"], "expires_at": None}
 VERIFY = "/internal/api-keys/verify"
+STREAM_TOKEN = "W6ph5Mm5Pz8GgiULbPgzG37mj9gxnZ1zTqQyS0hX2vk"
 
 
 async def ok(_request: web.Request) -> web.Response:
     return web.json_response({"status": "success"})
+
+
+def revocation_of(key: str) -> Event:
+    return make_event("auth.api_key.revoked", data={"key_sha256": hashlib.sha256(key.encode()).hexdigest()})
 
 
 async def status_of(
@@ -233,8 +239,7 @@ async def test_streams_end_when_the_credential_that_opened_them_is_over(start: A
         stack.service.on(path, endless)
     mine, others = stack.auth(), stack.auth(sid="session-2")
     if credential == "key":
-        mine, digest = {"x-api-key": KEY}, hashlib.sha256(KEY.encode()).hexdigest()
-        over = make_event("auth.api_key.revoked", data={"key_sha256": digest})
+        mine, over = {"x-api-key": KEY}, revocation_of(KEY)
     else:
         over = make_event("auth.session.revoked", data={"session_id": "session-1"})
     async with (
@@ -253,12 +258,77 @@ async def test_streams_end_when_the_credential_that_opened_them_is_over(start: A
         assert not living.content.at_eof()
 
 
+async def test_streams_opened_with_tokens_of_an_api_key_end_with_the_key(stack: Any) -> None:
+    """Nothing in the stream token said which key it was made with."""
+    stack.service.api_keys[KEY] = OWNER
+    made_by: list[Any] = []
+
+    async def make(_request: web.Request) -> web.Response:
+        made_by.append(stack.service.principal())
+        return web.json_response({"token": STREAM_TOKEN, "expiresIn": 60})
+
+    async def redeem(_request: web.Request) -> web.Response:
+        maker = made_by[-1]
+        owner = {"user_id": maker.user_id, "credential": maker.credential, "session_id": maker.session_id}
+        return web.json_response({**owner, "key_sha256": maker.key_sha256})
+
+    stack.service.on("/events/token", make)
+    stack.service.on("/internal/events/redeem-token", redeem)
+    for path in ("/events", "/events/ws"):
+        stack.service.on(path, endless)
+    assert await status_of(stack, {"x-api-key": KEY}, "POST", "/events/token") == (200, "")
+    async with (
+        asyncio.timeout(10),
+        stack.client.get(f"/events?token={STREAM_TOKEN}") as events,
+        stack.client.ws_connect(f"/events/ws?token={STREAM_TOKEN}") as socket,
+        stack.client.get("/events", headers=stack.auth()) as living,
+    ):
+        assert await living.content.readany() == b"data: 1\n\n"
+        await stack.bus.publish_many([revocation_of(KEY)], 1)
+        assert await events.content.read() == b"data: 1\n\n"
+        assert (await socket.receive()).type is WSMsgType.CLOSE
+        assert not living.content.at_eof()
+
+
+async def test_a_stream_ends_whose_key_was_revoked_while_the_service_was_asked(stack: Any) -> None:
+    """It was registered after the revocation, so that nobody ended it."""
+    stack.service.api_keys[KEY] = OWNER
+    is_over = asyncio.Event()
+
+    async def late(request: web.Request) -> web.StreamResponse:
+        await is_over.wait()
+        return await endless(request)
+
+    for path in ("/events", "/events/ws"):
+        stack.service.on(path, late)
+
+    async def read() -> bytes:
+        async with stack.client.get("/events", headers={"x-api-key": KEY}) as events:
+            return bytes(await events.content.read())
+
+    async def talk() -> WSMsgType:
+        async with stack.client.ws_connect("/events/ws", headers={"x-api-key": KEY}) as socket:
+            return (await socket.receive()).type
+
+    async def is_refused() -> bool:
+        return await status_of(stack, {"x-api-key": KEY}) == (401, "invalid_api_key")
+
+    async with asyncio.timeout(10), asyncio.TaskGroup() as tasks:
+        reading, talking = tasks.create_task(read()), tasks.create_task(talk())
+        await eventually(lambda: stack.service.count("/events") == stack.service.count("/events/ws") == 1)
+        del stack.service.api_keys[KEY]
+        await stack.bus.publish_many([revocation_of(KEY)], 1)
+        await eventually(is_refused)
+        is_over.set()
+    assert reading.result() in {b"", b"data: 1\n\n"}
+    assert talking.result() is WSMsgType.CLOSE
+
+
 async def test_a_revoked_api_key_is_refused_within_a_second(stack: Any) -> None:
     stack.service.api_keys[KEY] = OWNER
     assert await status_of(stack, {"x-api-key": KEY}) == (200, "")
     del stack.service.api_keys[KEY]
-    digest = hashlib.sha256(KEY.encode()).hexdigest()
-    await stack.bus.publish_many([make_event("auth.api_key.revoked", data={"key_sha256": digest})], 1)
+    await stack.bus.publish_many([revocation_of(KEY)], 1)
 
     async def is_refused() -> bool:
         return await status_of(stack, {"x-api-key": KEY}) == (401, "invalid_api_key")

@@ -100,6 +100,19 @@ async def test_a_token_of_a_revoked_session_is_refused(stack: Any, redeemer: Red
     assert (await get(stack, f"/events?token={TOKEN}"))[0] == 200
 
 
+async def test_a_token_of_a_revoked_api_key_is_refused(stack: Any, redeemer: Redeemer) -> None:
+    redeemer.owner = {"user_id": "user-3", "credential": "api_key", "session_id": None, "key_sha256": "digest"}
+    assert (await get(stack, f"/events?token={TOKEN}"))[0] == 200
+    await stack.bus.publish_many([make_event("auth.api_key.revoked", data={"key_sha256": "digest"})], 5)
+
+    async def is_refused() -> bool:
+        return (await get(stack, f"/events?token={TOKEN}"))[0] == 401
+
+    await eventually(is_refused)
+    redeemer.owner["key_sha256"] = "another"
+    assert (await get(stack, f"/events?token={TOKEN}"))[0] == 200
+
+
 async def test_only_streams_take_tokens_and_only_to_be_read(stack: Any, redeemer: Redeemer) -> None:
     assert (await get(stack, f"/call/c?token={TOKEN}"))[1]["code"] == "unauthorized"
     async with stack.client.post(f"/events/token?token={TOKEN}") as answer:

@@ -27,7 +27,7 @@ from shared.providers import PROVIDERS
 from tests.support.fake_vendors import KEY, FakeVendors, Fault, fake_vendors
 from tests.support.sip_peers import until
 
-QUICK = Limits(timedelta(seconds=0.5), timedelta(seconds=0.5), timedelta(seconds=1.2), max_bytes=100_000)
+QUICK = Limits(timedelta(seconds=1), timedelta(seconds=1), timedelta(seconds=2), max_bytes=100_000)
 NAMES = ["elevenlabs", "cartesia", "deepgram", "openai"]
 
 
@@ -136,7 +136,7 @@ async def test_a_failing_vendor_is_a_typed_error_in_time(
         started = time.monotonic()
         with pytest.raises(error) as failure:
             await voice.synthesize("Good morning.", "heart")
-        assert time.monotonic() - started < 2
+        assert time.monotonic() - started < 4
         assert type(failure.value) is error
         assert (failure.value.stage, failure.value.retryable) == ("tts", is_retryable)
         assert KEY not in str(failure.value)

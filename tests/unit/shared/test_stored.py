@@ -67,9 +67,10 @@ def test_it_is_shown_as_it_is(values: dict[str, Any]) -> None:
         {"shortName": "abc", "inner": []},
         {"shortName": "abc", "others": {"waitMs": 1}},
         {"shortName": "abc", "voices": [{"kind": "soft", "volume": None}]},
+        {"inner": {"waitMs": 1}},
     ],
 )
-def test_what_has_other_types_is_not_read(values: dict[str, Any]) -> None:
+def test_what_has_other_types_or_not_all_is_not_read(values: dict[str, Any]) -> None:
     """Who counts with it would fail later, and then perhaps in the middle of a call."""
     with pytest.raises(ValidationError):
         as_stored(Outer, values)
