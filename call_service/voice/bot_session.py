@@ -11,7 +11,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Any, Literal
 
-from call_service.carriers.port import SILENCE_FRAME, Leg
+import structlog
+
+from call_service.carriers.port import BYTES_PER_MS, SILENCE_FRAME, Leg
 from call_service.voice.bot_talk import BotTalk
 from call_service.voice.bot_words import BotWords
 from call_service.voice.bots import BotAtWork
@@ -26,10 +28,12 @@ from call_service.voice.requests import Announcement, BotLeft, Close
 from call_service.voice.session import VoiceSession
 from call_service.voice.speaking import AgentTurn
 
+log: structlog.stdlib.BoundLogger = structlog.get_logger(__name__)
+
 # What a bot has sent before it hung up is its goodbye; what a broken one has sent is cut off before it gets long.
 GOODBYE = timedelta(seconds=30)
 REST = timedelta(seconds=3)
-TAIL = timedelta(milliseconds=100)
+TAIL = SILENCE_FRAME * 5
 LEAVING = timedelta(seconds=5)
 
 
@@ -66,10 +70,16 @@ class BotSession(VoiceSession):
 
     def pause(self) -> bool:
         """The bot hears silence, and nobody hears it, until `resume`; False when the call is being ended."""
+        was_here = not self._elsewhere
         is_paused = super().pause()
-        if is_paused and self._talk.is_live:
-            self.cut_bot()
+        if is_paused and was_here:
+            self._drop_queued()
         return is_paused
+
+    def join(self, other: Leg) -> None:
+        """As its parent; the bot is let go."""
+        super().join(other)
+        self._talk.dismiss()
 
     # ---- frames ------------------------------------------------------------------------------------------------
 
@@ -116,9 +126,9 @@ class BotSession(VoiceSession):
         return bool(self._turn or self._elsewhere or self._is_closing)
 
     def cut_bot(self) -> None:
-        """Drop what was not played yet of what it says."""
-        self._words.cut()
-        self._talk.cut()
+        """Drop what was not played yet of what it says; what somebody else says to the callee is not ours to drop."""
+        if not self._elsewhere:
+            self._drop_queued()
 
     def filler(self) -> bytes:
         """The next phrase for a silence."""
@@ -132,20 +142,45 @@ class BotSession(VoiceSession):
     async def _converse(self) -> Outcome:
         self._talk.begin()
         while self._talk.is_live:
-            match await self._requests.get():
-                case Announcement() as announcement:
-                    await self._announce(announcement)
-                case Close() as close:
-                    return await self._end(close)
-                case _:  # the bot has heard it itself
-                    pass
+            if outcome := await self._serve():
+                return outcome
         if self._talk.error is None:
-            await self._play_out(GOODBYE)
-            return self._verdict or HUNG_UP
+            return await self._see_off()
         self._tell_switch(self._talk.error)
         self._was_speaking = self._talk.unheard_ms > 0
         await self._play_out(REST)
         return await super()._converse()
+
+    async def _serve(self) -> Outcome | None:
+        """Do what is asked for next; the outcome if that ends the call."""
+        match await self._requests.get():
+            case Announcement() as announcement:
+                await self._interject(announcement)
+            case Close() as close:
+                return await self._end(close)
+            case _:  # the bot has heard it itself
+                pass
+        return None
+
+    async def _interject(self, announcement: Announcement) -> None:
+        """One that can't be said is no reason to end a conversation that does without our voice."""
+        try:
+            await self._announce(announcement)
+        except EngineError as error:
+            log.warning("announcement_failed", stage=error.stage, error=str(error))
+            if not announcement.heard.done():
+                announcement.heard.set_result(False)
+
+    async def _see_off(self) -> Outcome:
+        """The bot has hung up: so do we, but not on a callee who is on hold or talks with somebody else."""
+        await self._is_here.wait()
+        await self._play_out(GOODBYE)
+        while True:
+            await self._is_here.wait()
+            if self._requests.are_done:
+                return self._verdict or HUNG_UP
+            if outcome := await self._serve():
+                return outcome
 
     async def _open(self) -> AgentTurn:
         """What the pipeline says first: it goes on where the bot stopped."""
@@ -160,27 +195,48 @@ class BotSession(VoiceSession):
         return AgentTurn(self._voice, self)  # nobody waits for a word
 
     async def _play_out(self, limit: timedelta) -> None:
-        """Let what the bot has sent be heard."""
+        """Let what the bot has sent be heard, unless somebody drops it."""
         unheard = timedelta(milliseconds=self._talk.unheard_ms)
-        if unheard:
-            await asyncio.sleep((min(unheard, limit) + TAIL).total_seconds())
+        if unheard and not self._elsewhere:
+            is_over = asyncio.Event()
+            self._leg.play(TAIL)
+            self._leg.mark(is_over.set)
+            tail = timedelta(milliseconds=len(TAIL) // BYTES_PER_MS)
+            with suppress(TimeoutError):
+                async with asyncio.timeout((min(unheard, limit) + tail).total_seconds()):
+                    await is_over.wait()
+        if self._elsewhere:
+            return
         if unheard > limit:
             self._words.cut()
         self._talk.cut()
+
+    def _drop_queued(self) -> None:
+        self._words.cut()
+        self._talk.cut()
+
+    def _close(self, request: Close) -> None:
+        was_closing = self._is_closing
+        super()._close(request)
+        if self._is_closing and not was_closing:
+            self.cut_bot()
 
     def _tell_switch(self, error: Exception) -> None:
         why: Literal["late", "failed"] = "late" if isinstance(error, TimeoutError) else "failed"
         self._at_work.on_switch(Switch("s2s", self._at_work.name, PIPELINE, why, str(error)))
 
     async def _speak(self, outputs: AsyncIterator[BrainOutput], **how: Any) -> AgentTurn:
+        await self._is_here.wait()
         if self._talk.is_live:
             self.cut_bot()
         return await super()._speak(outputs, **how)
 
     async def _stop(self, conductor: asyncio.Task[Outcome]) -> None:
-        with suppress(Exception):  # it is done again, and told, by the parent
-            async with asyncio.timeout(LEAVING.total_seconds()):
-                await self._leg.hang_up()
-        await self._words.finish()
-        await super()._stop(conductor)
-        self._words.close()
+        try:
+            with suppress(Exception):  # it is done again, and told, by the parent
+                async with asyncio.timeout(LEAVING.total_seconds()):
+                    await self._leg.hang_up()
+            await self._words.finish()
+        finally:
+            await super()._stop(conductor)
+            self._words.close()

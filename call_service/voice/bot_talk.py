@@ -91,8 +91,12 @@ class BotTalk:
         if self._owed_since_ms is None:
             self._owe(max(turn.end_ms, self._plays_until_ms))
 
+    def dismiss(self) -> None:
+        """It is needed no more: the callee talks with somebody else until the end of the call."""
+        self._end(None)
+
     def cut(self) -> None:
-        """Drop what was not played yet."""
+        """Drop what was not played yet; of whoever speaks on the leg."""
         self._plays_until_ms = min(self._plays_until_ms, self._host.now_ms())
         self._leg.clear()
 

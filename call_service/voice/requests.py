@@ -75,7 +75,8 @@ class Requests:
     def end_with(self, last: Close) -> None:
         """Nothing that waits is done before it, nothing comes after it."""
         while not self._queue.empty():
-            if isinstance(dropped := self._queue.get_nowait(), Announcement):
+            dropped = self._queue.get_nowait()
+            if isinstance(dropped, Announcement) and not dropped.heard.done():  # else who asked for it has gone
                 dropped.heard.set_result(False)
         self._queue.put_nowait(last)
         self.is_closed = True

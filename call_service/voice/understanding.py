@@ -24,26 +24,30 @@ class Understanding:
         self._filler_after = options.filler_after
         self._now_ms = now_ms
         self._is_ending = is_ending
-        self._misheard = 0
+        self._misheard: Utterance | None = None  # the last one, when its recognition failed
 
     async def of(self, utterance: Utterance, fill: Fill | None = None) -> tuple[str | None, TurnTimings]:
         """The text; empty for noise, None when recognition failed once. `fill` is given when the callee waits.
 
+        Of the same utterance it may be asked again: a recognition that failed counts once, and one that is late goes
+        on meanwhile.
+
         Raises:
-            EngineError: it failed twice in a row.
+            EngineError: two in a row failed.
         """
         try:
             async with asyncio.timeout(self._limit.total_seconds()):
                 if fill:
                     await self._fill_until(utterance, fill)
-                text = await utterance.text
+                await asyncio.wait({utterance.text})  # which cancels nothing when it is cancelled itself
+            text = _result(utterance.text)
         except (EngineError, TimeoutError) as error:
             log.warning("recognition_failed", error=repr(error))
-            self._misheard += 1
-            if self._misheard > 1:
+            if self._misheard and self._misheard is not utterance:
                 raise EngineError("stt", "two recognitions in a row failed") from error
+            self._misheard = utterance
             return None, TurnTimings()
-        self._misheard = 0
+        self._misheard = None
         decided_ms = utterance.decided_ms
         return text, TurnTimings(
             endpointing_ms=decided_ms - utterance.end_ms, recognition_ms=self._now_ms() - decided_ms
@@ -56,3 +60,9 @@ class Understanding:
             await asyncio.wait({utterance.text}, timeout=max(0.02, patience.total_seconds()))
             if not utterance.text.done() and await fill():
                 since_ms = self._now_ms()
+
+
+def _result(recognition: asyncio.Task[str]) -> str:
+    if recognition.cancelled():
+        raise EngineError("stt", "dropped")
+    return recognition.result()

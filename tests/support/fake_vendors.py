@@ -145,7 +145,7 @@ class FakeVendors:
                     break
                 await response.write(piece)
                 if self.fault is Fault.DRIBBLE:
-                    await asyncio.sleep(0.4)
+                    await asyncio.sleep(0.8)
         finally:
             self.open_sockets -= 1
         return response

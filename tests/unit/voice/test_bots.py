@@ -14,10 +14,18 @@ from call_service.voice.bots import BotAtWork, BotListener
 from call_service.voice.engines.bundle import Engines
 from call_service.voice.engines.null import LevelActivity
 from call_service.voice.fallback import Switch
+from call_service.voice.memory_leg import MemoryLeg
 from call_service.voice.options import Phrases, SessionOptions
 from call_service.voice.ports import EndCall, EngineError, Say, Turn
 from call_service.voice.session import VoiceSession
-from tests.unit.voice.conftest import Call, Scenario, ScriptedConversation, ScriptedRecognizer, SlowSynthesizer
+from tests.unit.voice.conftest import (
+    Call,
+    Scenario,
+    ScriptedConversation,
+    ScriptedRecognizer,
+    SlowSynthesizer,
+    VirtualLoop,
+)
 
 OPTIONS = SessionOptions(hello_wait=timedelta(milliseconds=500))
 PIPELINE_HELLO = "Hello this is Anna."
@@ -493,3 +501,154 @@ def test_a_bot_whose_words_nobody_understands_still_talks(hold: Held) -> None:
     call = hold(callee, says=(EngineError("stt", "broken"),))
     assert (call.said, call.result.reason) == ([], "agent_hung_up")
     assert call.result.turns == tuple[Turn, ...]()
+
+
+# ---- while somebody else talks with the callee -----------------------------------------------------------------
+
+
+def test_one_that_leaves_while_the_call_is_held_hangs_up_when_the_callee_is_back(hold: Held) -> None:
+    async def callee(call: BotCall) -> None:
+        await greet(call)
+        assert call.session.pause()
+        call.bot.end()
+        await call.wait(20)
+        assert not call.leg.has_ended
+        call.session.resume()
+        await call.session.announce("Nobody answers there.")
+
+    call = hold(callee, says=("Hello.",))
+    assert (call.result.reason, call.switches) == ("agent_hung_up", [])
+    assert call.texts("agent")[-1] == ("Nobody answers there.", False)
+    assert len(call.played) / 16 > 20_000
+
+
+def test_one_that_leaves_while_the_call_is_held_does_not_keep_it_from_being_ended(hold: Held) -> None:
+    async def callee(call: BotCall) -> None:
+        await greet(call)
+        call.session.pause()
+        call.bot.end()
+        await call.wait(5)
+        call.session.request_end("caller_api_ended")
+
+    call = hold(callee, says=("Hello.",))
+    assert call.result.reason == "caller_api_ended"
+    assert call.texts("agent")[-1] == (Phrases().goodbye, False)
+
+
+def test_a_goodbye_is_not_played_to_who_is_transferred_meanwhile(hold: Held) -> None:
+    async def callee(call: BotCall) -> None:
+        await call.wait(0.3)
+        call.bot.say(8_000)
+        call.bot.end()
+        await call.wait(2)
+        assert call.session.pause()
+        assert call.leg.queued_ms == 0
+        await call.wait(20)
+        assert not call.leg.has_ended
+        call.session.resume()
+
+    call = hold(callee, says=("A long good",))
+    assert call.texts("agent") == [("A long good", True)]
+    assert call.result.reason == "agent_hung_up"
+
+
+def test_who_is_joined_with_somebody_has_no_bot_and_is_not_cut_off(hold: Held) -> None:
+    other = MemoryLeg()
+
+    async def callee(call: BotCall) -> None:
+        await greet(call)
+        assert call.session.pause()
+        call.session.join(other)
+        assert call.bot.is_abandoned
+        before = len(call.bot.heard)
+        call.bot.end()
+        call.leg.clear()
+        call.leg.play(sound(100))  # as the other side would
+        call.session.interrupt()
+        await call.hum(500)
+        await call.wait(40)
+        assert len(call.bot.heard) == before
+        assert not call.leg.has_ended
+        call.session.leave()
+
+    call = hold(callee, says=("Hello.",))
+    assert (call.result.status, call.result.reason, call.switches) == ("completed", "transferred", [])
+    assert len(call.played.replace(b"\0", b"")) == 16 * (600 + 100)
+    assert other.queued_ms > 0
+
+
+# ---- what goes wrong beside it ---------------------------------------------------------------------------------
+
+
+def test_words_whose_recognition_failed_as_the_bot_did_are_asked_for_again(hold: Held) -> None:
+    async def callee(call: BotCall) -> None:
+        call.recognizer.seconds = 0.5
+        await greet(call)
+        await call.hum(700)
+        await call.wait(0.7)
+        call.bot.end(GONE)
+        await call.until_agent_spoke(2)
+        await call.wait(1)
+        await call.hum(700)
+
+    call = hold(
+        callee, hears=(EngineError("stt", "broken"), "When?"), says=("Hello.",), replies=[(Say("Nine."), EndCall())]
+    )
+    assert call.said[1:] == [("agent", Phrases().repeat), ("user", "When?"), ("agent", "Nine.")]
+    assert (call.result.status, call.result.reason) == ("completed", "agent_hung_up")
+
+
+def test_an_announcement_that_cannot_be_said_leaves_the_bot_alone(hold: Held) -> None:
+    async def callee(call: BotCall) -> None:
+        await greet(call)
+        call.synthesizer.error = EngineError("tts", "down")
+        assert not await call.session.announce("The line is recorded.")
+        call.bot.say(400)
+        await call.wait(1)
+        call.bot.end()
+
+    call = hold(callee, says=("Hello.", "Well."))
+    assert (call.result.status, call.result.reason) == ("completed", "agent_hung_up")
+    assert call.texts("agent") == [("Hello.", False), ("Well.", False)]
+
+
+@pytest.mark.parametrize("has_left", [False, True], ids=["live", "left"])
+def test_what_it_has_sent_is_not_played_to_the_end_of_a_call_that_is_ended(hold: Held, *, has_left: bool) -> None:
+    async def callee(call: BotCall) -> None:
+        await call.wait(0.3)
+        call.bot.say(60_000)
+        if has_left:
+            call.bot.end()
+        await call.wait(1)
+        call.session.request_end("caller_api_ended")
+        assert call.leg.queued_ms == 0
+
+    call = hold(callee, says=("A long sen",))
+    assert call.texts("agent")[0] == ("A long sen", True)
+    assert call.texts("agent")[-1] == (Phrases().goodbye, False)
+    assert call.result.reason == "caller_api_ended"
+    assert len(call.played) / 16 < 10_000
+
+
+def test_a_call_that_is_cancelled_while_the_last_words_are_written_down_leaves_nothing_behind() -> None:
+    async def callee(call: Call) -> None:
+        assert isinstance(call, BotCall)
+        await call.wait(0.3)
+        call.bot.say(800)
+        await call.wait(0.5)
+        call.leg.end()
+
+    async def main() -> None:
+        scribe = ScriptedRecognizer(seconds=3, is_busy=True)
+        recognizer = ScriptedRecognizer(is_busy=True)
+        call = BotCall(ScriptedConversation(), recognizer, SlowSynthesizer(), OPTIONS, scribe=scribe)
+        running = asyncio.create_task(call.run(callee))
+        await asyncio.sleep(2)
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+        await asyncio.sleep(0.1)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    with asyncio.Runner(loop_factory=VirtualLoop) as runner:
+        runner.run(main())

@@ -19,10 +19,12 @@ async def test_requests_come_in_their_order_until_there_is_no_room() -> None:
 
 
 async def test_the_last_request_takes_the_place_of_all_that_waited() -> None:
-    requests, heard = Requests(), asyncio.get_running_loop().create_future()
-    for _ in range(MAX_REQUESTS - 1):
+    requests, heard, given_up = Requests(), *(asyncio.get_running_loop().create_future() for _ in range(2))
+    for _ in range(MAX_REQUESTS - 2):
         requests.put(Quiet())
     requests.put(Announcement("Hello.", heard))
+    requests.put(Announcement("Anybody?", given_up))
+    given_up.cancel()
     requests.end_with(LAST)
     assert heard.result() is False
     assert not requests.put(Quiet())

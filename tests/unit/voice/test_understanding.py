@@ -65,3 +65,29 @@ async def test_nothing_is_said_into_a_silence_when_the_call_is_being_ended() -> 
 
     found = understanding(is_ending=lambda: True)
     assert (await found.of(utterance(never()), fill))[0] is None
+
+
+async def test_the_same_failure_counts_once() -> None:
+    found, misheard = understanding(), utterance(fails())
+    assert (await found.of(misheard))[0] is None
+    assert (await found.of(misheard))[0] is None
+    with pytest.raises(EngineError, match="in a row"):
+        await found.of(utterance(fails()))
+
+
+async def test_a_recognition_that_is_late_goes_on() -> None:
+    answer: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    found, late = understanding(), utterance(answer)
+    assert (await found.of(late))[0] is None
+    assert not answer.cancelled()
+    answer.set_result("at last")
+    assert (await found.of(late))[0] == "at last"
+
+
+async def test_one_that_was_dropped_is_a_failure_and_not_the_end_of_who_waits() -> None:
+    found, dropped = understanding(SessionOptions()), utterance(never())
+    asyncio.get_running_loop().call_soon(dropped.text.cancel)
+    assert (await found.of(dropped))[0] is None
+    with pytest.raises(EngineError, match="in a row") as raised:
+        await found.of(utterance(fails()))
+    assert raised.value.stage == "stt"
