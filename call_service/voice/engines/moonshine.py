@@ -33,8 +33,8 @@ class MoonshineRecognizer:
 
     @property
     def is_busy(self) -> bool:
-        """Would a guess wait for more than one batch? It is made 120 ms or more before it is needed."""
-        return self._thread.waiting > MAX_BATCH
+        """Would a guess wait for more than two batches? It is made 120 ms or more before it is needed."""
+        return self._thread.waiting > 2 * MAX_BATCH
 
     async def recognize(self, pcm: bytes) -> str:
         """Text of one utterance cut by voice activity; empty when nothing was understood.

@@ -101,8 +101,10 @@ async def held_by(
     """A call until it ends."""
     board, sessions = Switchboard(answers=answers), Sessions(allow_private=True)
     await queue(db, providers=chosen(**options), firstMessage=GREETING, silenceTimeoutSeconds=30)
-    [call] = await claim(db, "worker", LEASE, 1)
-    call = replace(call, dynamic_variables={"name": "Anna"})
+    async with asyncio.timeout(10):
+        while not (claimed := await claim(db, "worker", LEASE, 1)):  # noqa: ASYNC110 # another is being claimed
+            await asyncio.sleep(0.01)
+    call = replace(claimed[0], dynamic_variables={"name": "Anna"})
     at_hand = await tools(db, board, tmp_path)
     at_hand = replace(at_hand, vendors=Vendors(Kept(BotKeys(url, key).provider_keys), sessions, {}))
     at_hand = replace(at_hand, engines=engines or at_hand.engines)
