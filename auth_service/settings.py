@@ -34,7 +34,9 @@ class AuthSettings(ServiceSettings):
     auth_reveal_accounts: bool = Field(
         default=False, description="Answer 404 for unknown e-mail addresses, as the reference does."
     )
-    password_hash_threads: int = Field(2, ge=1, le=64, description="Password hashes at a time; each takes 19 MiB.")
+    password_hash_threads: int = Field(
+        1, ge=1, le=64, description="Password hashes at a time; each takes 19 MiB, which the process keeps."
+    )
     password_hash_queue: int = Field(64, ge=0, description="Password hashes that may wait; more are refused with 503.")
     refresh_days: int = Field(30, ge=1, description="A session unused for so long has to log in again.")
     session_days: int = Field(180, ge=1, description="A session older than this has to log in again.")

@@ -9,7 +9,7 @@ import pytest_asyncio
 from deploy.local.stack import Stack
 
 # What all of them want: nobody waits long for a callee, and hashing does not take the cores.
-QUICK = {"RING_TIMEOUT_SECONDS": "6", "DRAIN_SECONDS": "90", "PASSWORD_HASH_THREADS": "1"}
+QUICK = {"RING_TIMEOUT_SECONDS": "6", "DRAIN_SECONDS": "90"}
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")

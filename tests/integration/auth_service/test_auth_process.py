@@ -156,7 +156,7 @@ async def test_the_api_is_ready_while_the_broker_is_away(database_url: str) -> N
 async def test_a_real_process_migrates_serves_stays_small_and_stops(
     empty_database_url: str, rabbitmq_server: str, tmp_path: Path
 ) -> None:
-    """Memory of the API process: at most 120 MB idle and after 200 requests."""
+    """Memory of the API process, with what its hashing thread keeps: at most 120 MB idle and after 200 requests."""
     port = free_port()
     secret = "an internal secret of the tests, long enough"
     environment = {
