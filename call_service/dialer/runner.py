@@ -201,12 +201,18 @@ class CallRunner:
         return await self._hold(leg)
 
     async def _turn(self) -> None:
-        """Wait for the promised start. Who was held up until after it gets another: it may be somebody else's turn."""
+        """Wait for the promised start, no longer once the call is lost, also by a cancellation.
+
+        Who was held up until after it gets another: it may be somebody else's turn. At a slow pace that is far away,
+        but a call given back to the queue would be held up again.
+        """
         now = asyncio.get_running_loop().time
         if now() - self._start_at > TOLERANCE.total_seconds():
             delay = await self._journal.next_start(self._tools.limits)
             self._start_at = now() + delay.total_seconds()
-        await asyncio.sleep(self._start_at - now())
+        with suppress(TimeoutError):
+            async with asyncio.timeout_at(self._start_at):
+                await self._journal.lost.wait()
 
     async def _hold(self, leg: Leg) -> Outcome:
         try:

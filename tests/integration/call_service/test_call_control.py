@@ -13,13 +13,26 @@ from call_service.calls import service as calls_service
 from call_service.calls.consumer import PROJECT_DELETED
 from call_service.calls.domain import Status
 from call_service.dialer.journal import FenceLostError, Journal
+from call_service.dialer.runner import CallRunner
+from shared.background import running
 from shared.db import Database
 from shared.ids import new_id
 from shared.memory_bus import InMemoryBus
 from shared.testing.events import make_event
 from shared.testing.waiting import eventually
 from tests.support.calls import Customer, claim
-from tests.support.workers import LEASE, PUBLIC, Switchboard, events_of, queue, read, sweeper, working
+from tests.support.workers import (
+    LEASE,
+    PUBLIC,
+    Switchboard,
+    events_of,
+    new_worker,
+    queue,
+    read,
+    sweeper,
+    tools,
+    working,
+)
 
 
 async def cancel(customer: Customer, call_id: str) -> tuple[int, Any]:
@@ -50,6 +63,21 @@ async def test_a_worker_that_has_claimed_a_canceled_call_does_not_dial_it(custom
     with pytest.raises(FenceLostError):
         await Journal(db, call, PUBLIC).intend("any")
     assert await repository.renew(db, "worker", LEASE, {call_id: call.fence}) == set()
+
+
+async def test_a_call_that_waits_long_for_its_turn_leaves_its_worker_when_it_is_canceled(
+    customer: Customer, db: Database, tmp_path: Path
+) -> None:
+    carrier = Switchboard()
+    worker = await new_worker(db, carrier, tmp_path, lease=LEASE, max_calls=1)
+    call_id = await queue(db, tenant=customer.tenant)
+    [call] = await claim(db, worker.owner, LEASE, 1)
+    worker.start(call, CallRunner(call, await tools(db, carrier, tmp_path), starts_in=3600))
+    async with running(worker.run(heartbeat_seconds=0.1), "worker"):
+        assert (await cancel(customer, call_id))[0] == 200
+        async with asyncio.timeout(20):
+            await worker.drain()
+    assert carrier.numbers == []
 
 
 async def test_a_ringing_call_is_hung_up_within_a_quarter_of_a_second(
