@@ -69,7 +69,7 @@ class Mortal:
 
         await eventually(is_over)
         if not self.is_dead:
-            self._end()
+            task.cancel()  # no more than that: asyncpg's own task that gives a connection back must not be cut
         await asyncio.wait(self._tasks)
 
     def adopt(self, loop: asyncio.AbstractEventLoop, work: Any, **options: Any) -> "asyncio.Task[Any]":
