@@ -38,11 +38,12 @@ from auth_service.throttles.repository import PRUNE as PRUNE_THROTTLES
 from auth_service.verification.repository import PRUNE as PRUNE_SECRETS
 from auth_service.verification.routes import router as verification
 from auth_service.verification.service import VERIFICATION, VerificationService
-from shared.background import running
+from shared.background import kept_running, running
 from shared.bus import EventBus
 from shared.clock import Clock, SystemClock
 from shared.db import Database
 from shared.endpoints import INTERNAL_TOKENS
+from shared.health import HEALTH
 from shared.http import new_app
 from shared.inbox import Consumer
 from shared.pruning import prune_forever
@@ -81,7 +82,6 @@ def _services(settings: AuthSettings, clock: Clock, mailer: Mailer) -> CleanupCo
             _wire(app, resources, usage, ProjectClient(http, settings.project_url, app[INTERNAL_TOKENS]))
             for name, work in {
                 "signing keys": keys.run(),
-                "mail queue": mail.run(),
                 "key usage": usage.run(),
                 "pruning audit log": prune_forever(db, PRUNE_AUDIT, timedelta(days=settings.audit_days)),
                 "pruning sessions": prune_forever(db, PRUNE_SESSIONS, DAY),
@@ -89,6 +89,7 @@ def _services(settings: AuthSettings, clock: Clock, mailer: Mailer) -> CleanupCo
                 "pruning codes": prune_forever(db, PRUNE_SECRETS, DAY),
             }.items():
                 await stack.enter_async_context(running(work, name))
+            await stack.enter_async_context(kept_running(mail.run, "mail queue", app[HEALTH]))
             yield
 
     return context

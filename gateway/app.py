@@ -91,6 +91,6 @@ def build_app(
         "/asyncapi.json": _asyncapi,
         "/docs": _docs,
     }.items():
-        app.router.add_get(path, handler)
+        app.router.add_get(path, handler, expect_handler=_ignore_expectation)
     app.router.add_route("*", "/{path:.*}", _proxy, expect_handler=_ignore_expectation)
     return app

@@ -2,11 +2,12 @@
 
 from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, FutureDatetime
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic.config import JsonDict
 
 from auth_service.fields import Moment, Name
 from shared.envelope import Success
+from shared.moments import FutureMoment
 from shared.scopes import Scope
 
 _KEY = "tk_live_2bHlzKcPqYt8wVx5nRm0aDfGj3sEuW7oZiXrT4yQ1kL1yZdQ2"
@@ -58,7 +59,7 @@ class CreateKey(BaseModel):
 
     name: Name
     scopes: Annotated[list[Scope], Field(min_length=1, max_length=20), AfterValidator(_minimal)] = [Scope.EVERYTHING]
-    expires_at: FutureDatetime | None = None
+    expires_at: FutureMoment | None = None
 
 
 class KeyView(BaseModel):

@@ -3,11 +3,15 @@
 from datetime import datetime, timedelta
 
 import orjson
+import structlog
+from cryptography.exceptions import InvalidTag
 
 from auth_service.mail.port import Mail
 from shared.db import Tx
 from shared.ids import new_id
 from shared.secret_box import SecretBox
+
+log = structlog.get_logger(__name__)
 
 LEASE = timedelta(seconds=60)
 
@@ -30,12 +34,21 @@ async def add(tx: Tx, box: SecretBox, mail: Mail, now: datetime, give_up_after: 
 
 
 async def claim(tx: Tx, box: SecretBox, now: datetime, limit: int) -> list[tuple[str, Mail, int, datetime]]:
-    """Up to `limit` mails that are due (id, mail, failures, give_up_at), nobody else's for the lease."""
-    rows = await tx.fetch(_CLAIM, now, LEASE, limit)
-    return [
-        (str(row["id"]), Mail(*orjson.loads(box.open(row["sealed"]))), row["failures"], row["give_up_at"])
-        for row in rows
-    ]
+    """Up to `limit` mails that are due (id, mail, failures, give_up_at), nobody else's for the lease.
+
+    What this process can't read is left to others: while ENCRYPTION_KEY changes, they may have another one.
+    """
+    claimed = []
+    for row in await tx.fetch(_CLAIM, now, LEASE, limit):
+        try:
+            mail = Mail(*orjson.loads(box.open(row["sealed"])))
+        except InvalidTag:
+            log.warning("mail sealed with another key", given_up=row["give_up_at"] <= now)
+            if row["give_up_at"] <= now:
+                await delete(tx, row["id"])
+            continue
+        claimed.append((str(row["id"]), mail, row["failures"], row["give_up_at"]))
+    return claimed
 
 
 async def delete(tx: Tx, mail_id: str) -> None:

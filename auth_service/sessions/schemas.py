@@ -2,12 +2,13 @@
 
 from typing import Annotated
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, computed_field
+from pydantic import BaseModel, ConfigDict, Field, computed_field
 from pydantic.config import JsonDict
 
 from auth_service.accounts.schemas import USER, PublicUser
 from auth_service.fields import EmailAddress, Moment, Password, Token
 from shared.envelope import Success
+from shared.moments import GivenMoment
 
 _TOKENS: JsonDict = {
     "token": "eyJhbGciOiJFZERTQSIsImtpZCI6IjAxOTJmMGMxIiwidHlwIjoiYXQrand0In0.eyJzdWIiOiIwMTkyZjBjMSJ9.c2lnbmF0dXJl",
@@ -89,7 +90,7 @@ class LoggedIn(Tokens):
 class RevokedSince(BaseModel):
     """Which sessions a gateway asks for."""
 
-    since: AwareDatetime
+    since: GivenMoment
 
 
 class RevokedSessions(BaseModel):

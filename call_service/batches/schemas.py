@@ -1,14 +1,13 @@
 """Bodies of requests and answers about batches."""
 
 import base64
-from datetime import UTC, datetime
+from datetime import datetime
 from decimal import Decimal
 from typing import Annotated, Any, Self
 
 import orjson
 from pydantic import (
     AfterValidator,
-    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -27,6 +26,7 @@ from shared.e164 import E164
 from shared.envelope import Success
 from shared.forms import Upload
 from shared.http_client import MAX_URL_LENGTH
+from shared.moments import GivenMoment
 
 _ID = "0192f0c1-7d3a-7c44-9f3e-1b2a4c5d6e7f"
 _PROJECT = "0192f0c1-1111-7c44-9f3e-1b2a4c5d6e7f"
@@ -81,7 +81,7 @@ class BatchForm(BaseModel):
     project_id: Required = Field(alias="projectId")
     agent_id: Required | None = Field(None, alias="agentId", description="Default: the project's active agent.")
     file: Upload = Field(description=".csv or .xlsx with a column `number`; other columns become variables.")
-    schedule_at: AwareDatetime | None = Field(None, alias="scheduleAt", description="Nobody is called earlier.")
+    schedule_at: GivenMoment | None = Field(None, alias="scheduleAt", description="Nobody is called earlier.")
     window: Annotated[Window, BeforeValidator(_parsed)] | None = Field(
         None, description="Days and hours in the callee's own time zone: the column `timezone`, else by the number."
     )
@@ -419,4 +419,4 @@ class DoNotCallPage(BaseModel):
 
 def future(moment: datetime | None, now: datetime) -> datetime:
     """When a batch begins: as scheduled, at once when that is past."""
-    return max(now, moment.astimezone(UTC)) if moment else now
+    return max(now, moment) if moment else now

@@ -2,9 +2,10 @@
 
 from typing import Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from project_service.fields import PROJECT_ID, Id, Moment
+from shared.moments import GivenMoment
 from shared.pagination import PageQuery
 
 DELIVERY_ID = "0192f0c1-4444-7c44-9f3e-1b2a4c5d6e7f"
@@ -87,8 +88,8 @@ class ReplayQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    since: AwareDatetime
-    until: AwareDatetime | None = None
+    since: GivenMoment
+    until: GivenMoment | None = None
     project_id: Id | None = Field(None, alias="projectId")
     status: Literal["delivered", "parked"] | None = None
 

@@ -99,9 +99,11 @@ async def test_keys_are_listed_without_their_secret_and_deleted_by_their_owner_o
 async def test_bad_new_keys_are_unprocessable(auth: Any) -> None:
     user = await auth.sign_up()
     past = rfc3339(auth.clock.now() - timedelta(days=1))
-    bodies = [{}, {"name": " "}, {"name": "x", "color": "red"}, {"name": "x", "expires_at": past}]
+    moments = [past, "2099-01-01", "2099-01-01T00:00:00", "9999-12-31T23:59:59-01:00"]
+    ends = [{"name": "x", "expires_at": moment} for moment in moments]
+    bodies = [{}, {"name": " "}, {"name": "x", "color": "red"}, *ends]
     answers = [await auth.post("/user/api-keys", body, user=user) for body in bodies]
-    assert [answer.status for answer in answers] == [422] * 4
+    assert [answer.status for answer in answers] == [422] * len(bodies)
 
 
 async def test_there_is_a_limit(auth: Any) -> None:

@@ -108,6 +108,25 @@ async def test_mail_that_can_never_be_sent_is_given_up(auth: Any) -> None:
     assert auth.mailer.sent == []
 
 
+async def test_mail_that_another_key_sealed_holds_no_other_up_and_is_given_up(auth: Any) -> None:
+    now = auth.clock.now()
+    await auth.db.execute(
+        "INSERT INTO mail_outbox (id, sealed, next_try_at, give_up_at) VALUES (gen_random_uuid(), $1, $2, $3)",
+        b"sealed with another key, not with ours",
+        now - timedelta(hours=1),
+        now + timedelta(hours=1),
+    )
+    await auth.post("/auth/signup", SIGNUP)
+    await auth.code()
+    assert await auth.db.fetchval("SELECT count(*) FROM mail_outbox") == 1
+
+    async def is_given_up() -> bool:
+        auth.clock.advance(minutes=30)
+        return await auth.db.fetchval("SELECT count(*) FROM mail_outbox") == 0
+
+    await eventually(is_given_up)
+
+
 async def test_what_is_over_is_pruned(auth: Any) -> None:
     user = await auth.sign_up()
     await auth.post("/auth/resend-code", {"email": "bob@example.com"})

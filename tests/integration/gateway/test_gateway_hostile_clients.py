@@ -225,6 +225,8 @@ async def test_bytes_that_are_no_text_do_not_break_anything(stack: Any, name: st
 async def test_an_unknown_expectation_is_no_reason_to_fail(stack: Any) -> None:
     head = f"{SMALL}Authorization: Bearer {stack.service.token()}\r\nExpect: miracles\r\nConnection: close\r\n"
     assert parsed(await stack.raw(f"{head}Content-Length: 2\r\n\r\n{{}}".encode()))[0] == 200
+    own = b"GET /health/live HTTP/1.1\r\nHost: x\r\nExpect: miracles\r\nConnection: close\r\n\r\n"
+    assert parsed(await stack.raw(own))[0] == 200
 
 
 async def test_a_client_that_waits_for_100_continue_gets_it(stack: Any) -> None:
