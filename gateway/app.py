@@ -7,13 +7,13 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from gateway import reference
 from gateway.access_log import AccessLog
 from gateway.connections import EDGE, HEAD_SECONDS, Runner
 from gateway.cors import Cors
 from gateway.edge import Edge
 from gateway.limits import Limiter
 from gateway.parts import PROXY, compose
+from gateway.reference import REFERENCE, Reference
 from gateway.settings import GatewaySettings
 from gateway.throttle import Throttle
 from shared import health
@@ -38,7 +38,7 @@ async def _asyncapi(request: web.Request) -> web.Response:
 
 async def _docs(request: web.Request) -> web.Response:
     proxy = request.app[PROXY]
-    return reference.response(proxy.openapi.merged(), proxy.asyncapi.merged())
+    return request.app[REFERENCE].response(proxy.openapi.merged(), proxy.asyncapi.merged())
 
 
 @web.middleware
@@ -74,6 +74,7 @@ def build_app(
 
     app = web.Application(middlewares=[_through_the_edge])
     app[HEALTH] = Health()
+    app[REFERENCE] = Reference()
     app[DRAIN_HOOKS] = []
     # A client that goes away cancels its request at the service; bodies pass as they are, still compressed.
     app[SERVER_OPTIONS] = {"handler_cancellation": True, "auto_decompress": False, "keepalive_timeout": 75}

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 
 from cachetools import TTLCache
 
@@ -18,10 +19,11 @@ _CACHED_SIGNATURES = 50_000
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Whom a request speaks for, and the id of the API key if it came with one."""
+    """Whom a request speaks for, and of the API key if it came with one: its id and its end."""
 
     principal: Principal
     key_id: str | None = None
+    expires_at: datetime | None = None
 
 
 class Authenticator:
@@ -49,7 +51,7 @@ class Authenticator:
             raise UnauthorizedError
         owner = await self._api_keys.verify(key)
         principal = Principal(owner.user_id, "api_key", None, tuple(owner.scopes), sha256_of(key))
-        return Caller(principal, owner.key_id)
+        return Caller(principal, owner.key_id, owner.expires_at)
 
 
 class Signatures:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Sequence
+from http import HTTPStatus
 
 import structlog
 from aiohttp import HttpVersion10, HttpVersion11, hdrs, web
@@ -59,8 +60,6 @@ class Edge:
         try:
             response = await render_errors(request, limited)
             exchange.status = response.status
-            if request.app[HEALTH].is_draining and not response.prepared:
-                response.force_close()
             return response
         finally:
             resource = request.match_info.route.resource
@@ -84,6 +83,9 @@ class Edge:
     def prepare(self, request: web.Request, response: web.StreamResponse) -> None:
         """Put on an answer, before its head is written, what the gateway adds."""
         self._decorate(request, response)
+        if request.app[HEALTH].is_draining and response.status != HTTPStatus.SWITCHING_PROTOCOLS:
+            response.force_close()
+            response.headers[hdrs.CONNECTION] = "close"  # aiohttp has already decided what to say
 
     def _exchange(self, request: web.Request, forwarded_for: Sequence[str]) -> Exchange:
         address = client_ip(request.remote or "", forwarded_for, self._trusted_proxies)

@@ -16,6 +16,13 @@ class MalformedRequestError(InvalidRequestError):
     code = "malformed_request"
 
 
+class GoneError(ApiError):
+    """What was asked for is no longer kept; start again without a cursor."""
+
+    code = "gone"
+    status = 410
+
+
 class HeadTooLargeError(BodyTooLargeError):
     """The request line or a header is longer than 8190 bytes, or there are too many headers."""
 

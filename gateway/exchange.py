@@ -1,6 +1,7 @@
 """What is known of one request while it is answered."""
 
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from aiohttp import web
 
@@ -15,7 +16,7 @@ class Exchange:
     """One request and its answer. `pattern` is the route's, such as `/call/{id}`; `target` is what the service sees.
 
     `credential` is the id of the session, or the hexadecimal SHA-256 of the API key, that the request came with,
-    or that its stream token was made with.
+    or that its stream token was made with; `expires_at` is the end of that API key, if it has one.
     """
 
     client_ip: str = ""
@@ -24,6 +25,7 @@ class Exchange:
     upstream: str | None = None
     principal: Principal | None = None
     credential: str | None = None
+    expires_at: datetime | None = None
     status: int = CLIENT_GONE
     standings: list[Standing] = field(default_factory=list)
 

@@ -125,7 +125,8 @@ class Forward:
 
         self._wait_at_most(None)
         try:
-            with self._streams.opened(end, self._request[EXCHANGE].credential):
+            exchange = self._request[EXCHANGE]
+            with self._streams.opened(end, exchange.credential, exchange.expires_at):
                 async for chunk in answer.content.iter_any():
                     self._wait_at_most(self._idle_seconds)
                     await response.write(chunk)

@@ -72,6 +72,7 @@ class Proxy:
             caller = await self.authenticator.authenticate(request.headers)
         exchange.principal = caller.principal
         exchange.credential = caller.principal.session_id or caller.principal.key_sha256
+        exchange.expires_at = caller.expires_at
         if caller.key_id is not None:
             self.throttle.take(exchange, KEY, caller.key_id)
         self.throttle.take(exchange, USER, caller.principal.user_id)

@@ -3,7 +3,8 @@
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from datetime import UTC, datetime
 
 from cachetools import TTLCache
 
@@ -24,18 +25,22 @@ class OpenStreams:
         self.is_draining = False
 
     @contextmanager
-    def opened(self, end: End, credential: str | None) -> Iterator[None]:
-        """Inside the block a stream is open, which `end` ends; `credential` as in `Exchange`.
+    def opened(self, end: End, credential: str | None, expires_at: datetime | None = None) -> Iterator[None]:
+        """Inside the block a stream is open, which `end` ends; `credential` and `expires_at` as in `Exchange`.
 
-        The credential may be over since it was verified, while the service was asked: then the stream ends at once.
+        The credential may be over since it was verified, while the service was asked, and the process may have begun to
+        drain: then the stream ends at once.
         """
-        self._ends[end] = credential
-        if self.is_over(credential):
-            self._start(end)
-        try:
+        with ExitStack() as stack:
+            self._ends[end] = credential
+            stack.callback(self._ends.pop, end)
+            if self.is_draining or self.is_over(credential):
+                self._start(end)
+            if expires_at is not None:
+                seconds = (expires_at - datetime.now(UTC)).total_seconds()
+                timer = asyncio.get_running_loop().call_later(seconds, self._start, end)
+                stack.callback(timer.cancel)
             yield
-        finally:
-            del self._ends[end]
 
     def end_of(self, credential: str) -> None:
         """End the streams of a credential that is over, without waiting: a client may take its time to say goodbye."""

@@ -10,6 +10,7 @@ from contextlib import suppress
 import aiohttp
 from aiohttp import WSCloseCode, WSMsgType, hdrs, web
 
+from gateway.errors import GoneError
 from gateway.exchange import EXCHANGE
 from gateway.streams import OpenStreams
 from gateway.upstreams import HEARTBEAT_SECONDS, MAX_MESSAGE_BYTES, Upstream, WebSocket
@@ -22,11 +23,24 @@ from shared.errors import (
     InvalidRequestError,
     NotFoundError,
     UnauthorizedError,
+    UnavailableError,
+    UnprocessableError,
 )
 
 _OPEN_SECONDS = 10
+# What services refuse a handshake with; the reason is in its body, which a WebSocket's client never reads.
 _REFUSALS: dict[int, type[ApiError]] = {
-    error.status: error for error in (UnauthorizedError, ForbiddenError, NotFoundError, ConflictError)
+    error.status: error
+    for error in (
+        InvalidRequestError,
+        UnauthorizedError,
+        ForbiddenError,
+        NotFoundError,
+        ConflictError,
+        GoneError,
+        UnprocessableError,
+        UnavailableError,
+    )
 }
 # Codes that only describe how a connection ended and are never sent (RFC 6455 §7.4.1).
 _NO_STATUS = 1005
@@ -65,7 +79,8 @@ async def bridge(
 
     try:
         await near.prepare(request)
-        with streams.opened(end, request[EXCHANGE].credential), suppress(ConnectionError):
+        exchange = request[EXCHANGE]
+        with streams.opened(end, exchange.credential, exchange.expires_at), suppress(ConnectionError):
             await asyncio.gather(_pump(near, far), _pump(far, near))
     finally:
         # A client that has said goodbye hangs up at once, which cancels the pumps before they can pass its code on.

@@ -14,6 +14,7 @@ from gateway.revocations import Revocations
 from gateway.streams import OpenStreams
 from shared.amqp import AmqpBus
 from shared.clock import SystemClock
+from shared.health import HEALTH
 from shared.http import DRAIN_HOOKS
 from shared.testing.events import make_event
 from shared.testing.waiting import eventually
@@ -191,11 +192,16 @@ async def test_a_drain_ends_streams_so_that_clients_go_elsewhere(stack: Any) -> 
     ):
         assert await stream.content.readany() == b"data: 1\n\n"
         assert await socket.receive_str() == "hello"
+        stack.app[HEALTH].is_draining = True
         draining = asyncio.gather(*(hook() for hook in stack.app[DRAIN_HOOKS]))
         assert await asyncio.wait_for(stream.content.read(), 5) == b""
         goodbye = await socket.receive(timeout=5)
         assert (goodbye.type, goodbye.data) == (WSMsgType.CLOSE, 1001)
         await asyncio.wait_for(draining, 5)
+    # Who comes all the same, on a connection that was open, is told to go elsewhere, and its stream ends at once.
+    async with stack.client.get("/events", headers=stack.auth()) as late:
+        assert late.headers["Connection"] == "close"
+        await asyncio.wait_for(late.content.read(), 5)
 
 
 async def test_websockets_pass_messages_codes_and_protocols_both_ways(stack: Any) -> None:
@@ -245,6 +251,17 @@ async def test_a_websocket_is_refused_as_any_request(stack: Any, is_known: bool,
     with pytest.raises(WSServerHandshakeError) as refused:
         await stack.client.ws_connect("/events/ws", headers=headers)
     assert refused.value.status == status
+
+
+@pytest.mark.parametrize(("status", "seen"), [(400, 400), (409, 409), (410, 410), (422, 422), (503, 503), (500, 502)])
+async def test_a_service_that_refuses_a_websocket_says_why(stack: Any, status: int, seen: int) -> None:
+    async def refuse(_request: web.Request) -> web.Response:
+        return web.json_response({}, status=status)
+
+    stack.service.on("/events/ws", refuse)
+    with pytest.raises(WSServerHandshakeError) as refused:
+        await stack.client.ws_connect("/events/ws", headers=stack.auth())
+    assert refused.value.status == seen
 
 
 async def test_half_a_handshake_is_400(stack: Any) -> None:

@@ -1,8 +1,10 @@
 """Open streams end with the credential that opened them, also when it is over before they are open; virtual time."""
 
 import asyncio
+from datetime import UTC, datetime, timedelta
 
 from gateway.streams import OVER_SECONDS, OpenStreams
+from shared.testing.waiting import eventually
 
 
 class Stream:
@@ -34,6 +36,19 @@ async def test_a_stream_that_opens_after_the_end_of_its_credential_ends_at_once(
     assert not await _is_ended(streams, "mine")
     streams.end_of("mine")
     assert [await _is_ended(streams, credential) for credential in ("mine", "other", None)] == [True, False, False]
+
+
+async def test_a_stream_ends_when_its_api_key_does() -> None:
+    streams, stream = OpenStreams(), Stream()
+    with streams.opened(stream.end, "mine", datetime.now(UTC) + timedelta(seconds=0.05)):
+        assert not stream.is_ended
+        await eventually(lambda: stream.is_ended)
+
+
+async def test_what_opens_while_the_process_drains_ends_at_once() -> None:
+    streams = OpenStreams()
+    await streams.end_all()
+    assert await _is_ended(streams, "mine")
 
 
 async def test_a_credential_is_remembered_for_longer_than_a_stream_token_lives() -> None:
