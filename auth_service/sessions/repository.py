@@ -28,6 +28,10 @@ UPDATE sessions SET revoked_at = $2
 WHERE user_id = $1 AND revoked_at IS NULL AND id IS DISTINCT FROM $3 AND ($4::uuid IS NULL OR id = $4)
 RETURNING id::text
 """
+_LEAST_USED = """
+SELECT id::text FROM sessions WHERE user_id = $1 AND revoked_at IS NULL AND expires_at > $2
+ORDER BY last_used_at DESC, id DESC OFFSET $3 LIMIT 100
+"""
 _KNOWN = """
 SELECT EXISTS (SELECT FROM sessions WHERE user_id = $1 AND ip = $2 AND ip <> '' AND revoked_at IS NULL)
 """
@@ -53,6 +57,11 @@ async def add(tx: Tx, session_id: str, user_id: str, client: Client, *, now: dat
 
 async def live(tx: Tx, user_id: str, now: datetime) -> list[Session]:
     return [Session(**row) for row in await tx.fetch(_LIVE, user_id, now)]
+
+
+async def beyond(tx: Tx, user_id: str, now: datetime, most: int) -> list[str]:
+    """The ids of the user's live sessions but for the `most` that were used last; 100 at a time."""
+    return [row["id"] for row in await tx.fetch(_LEAST_USED, user_id, now, most)]
 
 
 async def is_known_place(tx: Tx, user_id: str | None, ip: str) -> bool:

@@ -114,7 +114,7 @@ class SessionView(BaseModel):
 
 
 class SessionList(BaseModel):
-    """The sessions that live, latest first; there are few, so they fit on one page."""
+    """The sessions that live, latest first; at most 100, so they fit on one page."""
 
     model_config = ConfigDict(json_schema_extra={"example": {"data": [_SESSION], "next_cursor": None}})
 

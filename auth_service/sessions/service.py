@@ -35,6 +35,8 @@ from shared.db import Record, Tx
 from shared.ids import new_id
 
 MOST_REVOKED = 100_000
+# A program that logs in every minute leaves its older sessions behind: those used least lately end.
+MOST_SESSIONS = 100
 FROM_ONE_PLACE = Policy(free=10, base=timedelta(seconds=1), cap=timedelta(minutes=15))
 # From everywhere together: loose, and not applied where the owner has a session, so that nobody can lock them out.
 FROM_ANYWHERE = Policy(free=100, base=timedelta(seconds=1), cap=timedelta(seconds=30))
@@ -168,6 +170,8 @@ class SessionService:
             if await repository.is_new_place(tx, user.id, client.network):
                 await self._r.mail.add(tx, messages.signed_in_from_new_place(user.email, client.ip, client.user_agent))
             await repository.add(tx, session_id, user.id, client, now=now, ends_at=ends_at)
+            for surplus in await repository.beyond(tx, user.id, now, MOST_SESSIONS):
+                await self.end(tx, user.id, "too_many_sessions", client, only=surplus)
             await self._add_token(tx, token, session_id, now)
             await throttles.forget(tx, self._place(user.email, client))
             if rehashed is not None:

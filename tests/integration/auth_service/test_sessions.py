@@ -107,6 +107,24 @@ async def test_guesses_at_the_same_moment_are_all_counted(auth: Any) -> None:
     assert sorted(answer.status for answer in answers) == [401] * 10 + [429] * 10
 
 
+async def test_of_more_than_a_hundred_sessions_those_used_least_lately_end(auth: Any) -> None:
+    ada, bob = await auth.sign_up(), await auth.sign_up("bob@example.com")
+    await auth.db.execute(
+        """
+        INSERT INTO sessions (id, user_id, ip, user_agent, created_at, last_used_at, expires_at, network)
+        SELECT gen_random_uuid(), $1, '', '', now(), now() - n * interval '1 hour', now() + interval '1 day', ''
+        FROM generate_series(1, 101) AS n
+        """,
+        ada.user_id,
+    )
+    assert (await auth.post("/auth/login", ADA)).status == 200
+    ages = "SELECT round(extract(epoch FROM now() - last_used_at) / 3600) FROM sessions WHERE user_id = $1"
+    ended = await auth.db.fetch(f"{ages} AND revoked_at IS NOT NULL", ada.user_id)
+    assert sorted(int(row["round"]) for row in ended) == [99, 100, 101]
+    assert (await auth.event("auth.session.revoked")).data["reason"] == "too_many_sessions"
+    assert len((await auth.ask("GET", "/user/sessions", user=bob)).body["data"]) == 1
+
+
 async def test_refresh_rotates(auth: Any) -> None:
     await auth.sign_up()
     first = (await auth.post("/auth/login", ADA)).body
