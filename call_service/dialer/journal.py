@@ -200,9 +200,10 @@ class Journal:
         await self.flushed()
         if self.lost.is_set():
             return False
+        storable = {field: value.replace("\x00", "") for field, value in data.items()}
 
         async def write(tx: Tx) -> Call | None:
-            ended = await repository.end(tx, self.call.id, self.call.fence, outcome, data)
+            ended = await repository.end(tx, self.call.id, self.call.fence, outcome, storable)
             if ended is None:
                 return None
             carrier = [carrier_line(ended.carrier or "", ended.seconds, price_per_minute)] if ended.seconds else []

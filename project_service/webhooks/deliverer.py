@@ -134,6 +134,7 @@ class Deliverer:
             secrets = [self._secrets.open_text(sealed) for sealed in claimed.sealed_secrets]
             headers = signed_headers(claimed.id, self._clock.now(), claimed.body, secrets)
             answer = await self._client.post(claimed.url, claimed.body.encode(), headers)
+            retry_after = parse_retry_after(answer.headers.get("Retry-After"), self._clock.now())
         except DeliveryFailedError as error:
             return Outcome(None, error.cause)
         except InvalidUrlError:
@@ -144,7 +145,6 @@ class Deliverer:
         except Exception:  # a bug of ours: it must not be tried for ever
             log.exception("webhook_crashed", delivery_id=claimed.id)
             return Outcome(None, "internal_error")
-        retry_after = parse_retry_after(answer.headers.get("Retry-After"), self._clock.now())
         return Outcome(answer.status, retry_after=retry_after)
 
 

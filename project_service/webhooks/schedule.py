@@ -61,6 +61,6 @@ def parse_retry_after(header: str | None, now: datetime) -> timedelta | None:
         return timedelta(seconds=min(int(text[:9]), MAX_RETRY_AFTER.total_seconds()))
     try:
         moment = parsedate_to_datetime(text)
-    except ValueError:
+        return max(moment.replace(tzinfo=moment.tzinfo or UTC) - now, timedelta()) or None
+    except (ValueError, OverflowError):
         return None
-    return max(moment.replace(tzinfo=moment.tzinfo or UTC) - now, timedelta()) or None

@@ -72,6 +72,8 @@ def test_retry_after_only_makes_a_wait_longer() -> None:
         ("Wed, 25 Nov 2026 09:01:00 GMT", timedelta(minutes=1)),
         ("Wed, 25 Nov 2026 08:59:00 GMT", None),
         ("Wed, 25 Nov 9999999 08:59:00 GMT", None),
+        ("Mon, 01 Jan 99999999999999999999 00:00:00 GMT", None),
+        ("Wed, 25 Nov 2026 09:01:00 +999999999999999999", None),
     ],
 )
 def test_retry_after_is_read_in_both_forms(header: str | None, expected: timedelta | None) -> None:
