@@ -10,9 +10,16 @@ import numpy as np
 from call_service.carriers.port import FRAME_MS, FRAME_SAMPLES, SAMPLE_RATE
 
 STRONG = re.compile(
-    r"(?<!to )(leave|record)\b.{0,25}\bmessage|(after|at|wait for) the (tone|beep|signal)|voice ?mail|mailbox"
-    r"|answering machine|(reached|forwarded to) an automated|(unable to|can(no|')?t) (come|get) to the phone"
+    r"(after|at|wait for) the (tone|beep|signal)|answering machine|(reached|forwarded to) an automated"
+    r"|\b(i|we)\b.{0,8} (unable to|can(no|')?t) (come|get) to the phone"
 )
+# People speak of these as well: of one they got or will leave.
+MAILBOX = re.compile(r"(leave|record)\b.{0,25}\bmessage|voice ?mail|mailbox")
+TALKED_OF = re.compile(
+    r"\b(got|heard|received|left|saw|missed|listened to)\b.{0,20}\b(voice ?mail|message)|\b(your|my) voice ?mail"
+    r"|\b(will|'ll|to|can|could|should|not) (leave|record)\b"
+)
+_SENTENCE = re.compile(r"[^.!?]+[.!?]*")
 WEAK = re.compile(
     r"not available|(can(no|')?t|unable to) (take|answer) your call|you('ve| have) reached|(get|call) (back to )?you"
     r"|as soon as|when you ('re|are|have) (done|finished)|hang up"
@@ -31,10 +38,12 @@ BIN_HZ = SAMPLE_RATE / FRAME_SAMPLES
 def sounds_like_voicemail(text: str) -> bool:
     """Is this the greeting of an answering machine? One sure phrase is enough, or three that people also use.
 
-    "Would you like to leave a message?" is a person.
+    "Would you like to leave a message?" and "I got your voicemail" are people.
     """
     lowered = text.lower().replace("\u2019", "'")
-    return bool(STRONG.search(lowered)) or len({match[0] for match in WEAK.finditer(lowered)}) >= WEAK_ENOUGH
+    told = [part for part in _SENTENCE.findall(lowered) if not part.endswith("?")]
+    is_sure = any(STRONG.search(part) or (MAILBOX.search(part) and not TALKED_OF.search(part)) for part in told)
+    return is_sure or len({match[0] for match in WEAK.finditer(lowered)}) >= WEAK_ENOUGH
 
 
 class BeepDetector:

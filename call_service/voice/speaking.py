@@ -8,7 +8,7 @@ from datetime import timedelta
 from itertools import accumulate
 from typing import Literal, Protocol, TypeVar
 
-from call_service.carriers.port import BYTES_PER_MS, FRAME_MS, Leg
+from call_service.carriers.port import BYTES_PER_MS, FRAME_MS, KeysNotSentError, Leg
 from call_service.voice.endpointing import Expects
 from call_service.voice.options import SessionOptions, TurnTimings
 from call_service.voice.ports import BrainOutput, Collected, EndCall, EngineError, Press, Say, Spoken, Transfer, Turn
@@ -163,7 +163,9 @@ class AgentTurn:
         self._voice.leg.clear()
 
     def resume(self) -> None:
-        """Go on where it was stopped."""
+        """Go on where it was stopped, if it was not interrupted since."""
+        if self.is_interrupted:
+            return
         left_ms = self._played_ms = max(0, self._played_ms - REWIND_MS)
         self._flowing.set()
         for sentence in self._sentences:
@@ -244,7 +246,8 @@ class AgentTurn:
                 self._hooks.collected(output.field, output.value)
             case Press(keys):
                 await self._played_out()
-                await self._voice.leg.send_dtmf(keys)
+                with suppress(KeysNotSentError):  # it hears that the menu goes on
+                    await self._voice.leg.send_dtmf(keys)
             case Transfer():
                 self._transfer = output
             case EndCall():

@@ -40,6 +40,9 @@ _PEOPLE = (
     ("Miller.",),
     ("Speaking, what can I do for you?",),
     ("Yo.",),
+    ("Hi, yeah, I got your voicemail yesterday.",),
+    ("Sorry, he can't come to the phone right now.", "Can I help you?"),
+    ("Did you leave me a message?",),
 )
 _VOICEMAILS = (
     ("Hello.", "You have reached the voicemail of Anna Miller.", "Please leave a message after the tone."),

@@ -112,7 +112,9 @@ class MarkerFilter:
         self._held += text
         commands = [command for match in _MARKER.finditer(self._held) if (command := _command(match))]
         clean = _MARKER.sub("", self._held)
-        opened = clean.find("[")
+        opened = clean.find("[[")
+        if opened < 0 and clean.endswith("["):  # the other half may follow
+            opened = len(clean) - 1
         keep = opened if opened >= 0 and "]]" not in clean[opened:] else len(clean)
         self._held = clean[keep:]
         return clean[:keep], commands

@@ -80,6 +80,14 @@ def test_markers_are_found_however_they_are_cut(first: int, second: int) -> None
     assert commands == [Collected("full_name", "Anna B."), EndCall()]
 
 
+def test_a_bracket_that_opens_no_marker_holds_nothing_back() -> None:
+    """The whole answer waited for its last token."""
+    markers = MarkerFilter()
+    assert markers.push("[smiling] Hello") == ("[smiling] Hello", [])
+    assert markers.push(" there [") == (" there ", [])
+    assert markers.push("a link](x).") == ("[a link](x).", [])
+
+
 def test_an_unfinished_marker_is_not_spoken() -> None:
     markers = MarkerFilter()
     assert markers.push("Bye. [[end_") == ("Bye. ", [])

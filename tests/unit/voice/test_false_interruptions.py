@@ -1,14 +1,20 @@
 """Sounds that stop the agent and ask for nothing: it goes on where it was."""
 
-from collections.abc import Callable, Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
 from call_service.voice.backchannels import is_backchannel
-from call_service.voice.engines.null import MS_PER_WORD
-from call_service.voice.ports import EndCall, EngineError, Say
-from call_service.voice.speaking import REWIND_MS
+from call_service.voice.engines.null import MS_PER_WORD, NullSynthesizer
+from call_service.voice.memory_leg import MemoryLeg
+from call_service.voice.options import SessionOptions
+from call_service.voice.ports import BrainOutput, EndCall, EngineError, Say
+from call_service.voice.speaking import REWIND_MS, AgentTurn, TurnHooks, Voice
+from call_service.voice.stock import Stock
+from shared.testing.waiting import eventually
 
 LONG = Say("one two three four five six seven eight nine ten")
 GOODBYE = (Say("Thank you and goodbye."), EndCall())
@@ -73,3 +79,22 @@ def test_backchannels(text: str) -> None:
 @pytest.mark.parametrize("text", ["42", "No.", "Okay, but when?", "Wait.", "Right now", "yes yes yes yes"])
 def test_what_is_none(text: str) -> None:
     assert not is_backchannel(text)
+
+
+async def test_a_turn_that_was_interrupted_since_does_not_go_on() -> None:
+    """A key, a hold or the goodbye may come while it is recognised what stopped the turn."""
+    leg, options, hooks = MemoryLeg(), SessionOptions(), Mock(spec=TurnHooks)
+    stock = Stock(NullSynthesizer(), options.voice_id, options.phrases)
+    turn = AgentTurn(Voice(leg, stock, options, lambda: 0), hooks)
+
+    async def outputs() -> AsyncIterator[BrainOutput]:
+        yield LONG
+        await asyncio.Event().wait()
+
+    speaking = asyncio.create_task(turn.run(outputs()))
+    await eventually(lambda: leg.queued_ms > 0)
+    turn.hold()
+    turn.interrupt()
+    turn.resume()
+    assert leg.queued_ms == 0
+    await speaking

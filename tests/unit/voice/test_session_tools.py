@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from call_service.carriers.port import DtmfReceived
+from call_service.carriers.port import DtmfReceived, KeysNotSentError
 from call_service.voice.options import DetectionPolicy, Phrases, SessionOptions
 from call_service.voice.ports import EndCall, Listen, Press, Say, Transfer, Working
 from call_service.voice.session import VoiceSession
@@ -38,6 +38,21 @@ def test_keys_are_pressed_after_the_words_before_them_were_heard(place_call: Pla
     assert call.leg.sent_dtmf == "42#"
     spoken = next(turn for turn in call.result.turns if turn.text == "Gladly.")
     assert 0 <= pressed_at[0] - spoken.end_ms <= 60
+
+
+def test_after_keys_that_cannot_be_pressed_the_conversation_goes_on(place_call: Place) -> None:
+    async def refuse(_digits: str) -> None:
+        raise KeysNotSentError("call_on_hold")
+
+    async def callee(call: Any) -> None:
+        call.leg.send_dtmf = refuse
+        await call.until_agent_spoke(1)
+        await call.hum(1_000)
+        await call.until_agent_spoke(2)
+        call.leg.end()
+
+    call = place_call(callee, first=GREETED, hears=["Your code, please."], replies=[(Press("42#"), Say("I am here."))])
+    assert call.said[-1] == ("agent", "I am here.")
 
 
 def test_a_menu_that_speaks_over_the_agent_is_answered_at_once(place_call: Place) -> None:
