@@ -109,6 +109,14 @@ class TransferFailedError(Exception):
         self.sip_code = sip_code
 
 
+class KeysNotSentError(Exception):
+    """Not all keys were pressed; the call goes on. `reason` is `call_on_hold`, or `sip_` and a refusal's status."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the keys were not sent: {reason}")
+        self.reason = reason
+
+
 class Leg(Protocol):
     """One call at the carrier. Callbacks run on the event loop and must return at once."""
 
@@ -138,7 +146,12 @@ class Leg(Protocol):
         """Deliver every frame as it goes out to the callee (silence included): what the recorder needs."""
 
     async def send_dtmf(self, digits: str, key_ms: int = KEY_MS) -> None:
-        """Press keys (`0-9*#A-D`) towards the callee, each for `key_ms`."""
+        """Press keys (`0-9*#A-D`) towards the callee, each for `key_ms`.
+
+        Raises:
+            ValueError: other keys.
+            KeysNotSentError: the callee has put us on hold, or refused them.
+        """
 
     async def hold(self, *, held: bool) -> bool:
         """Stop hearing the callee, or hear it again; whether the network agreed. What we play is heard all the time."""

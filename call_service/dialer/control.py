@@ -10,7 +10,7 @@ import structlog
 from call_service.calls.commands import Command
 from call_service.calls.events import HeldCall, TransferredCall
 from call_service.capacity.domain import Limits
-from call_service.carriers.port import Carrier, Cause, DialRequest, Leg, TransferFailedError
+from call_service.carriers.port import Carrier, Cause, DialRequest, KeysNotSentError, Leg, TransferFailedError
 from call_service.dialer.journal import Journal
 from call_service.dialer.second_leg import PLACE_SECONDS, NotReachedError, SecondLeg, Voice
 from call_service.signalling.ladder import Ladder
@@ -23,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 # Nobody speaks meanwhile.
 LONGEST_WAIT = timedelta(seconds=5)
+# 32 keys of a second with their pauses take 37, behind what the agent itself presses; a peer may answer each INFO late.
+PRESS_SECONDS = 90
 
 
 class _FailedError(Exception):
@@ -114,7 +116,13 @@ class CallControl:
         self._journal.finish(command)
 
     async def _press(self, command: Command) -> None:
-        await self._line.leg.send_dtmf(command.arguments["digits"], command.arguments["tone_ms"])
+        try:
+            async with asyncio.timeout(PRESS_SECONDS):
+                await self._line.leg.send_dtmf(command.arguments["digits"], command.arguments["tone_ms"])
+        except KeysNotSentError as error:
+            raise _FailedError(error.reason) from error
+        except TimeoutError as error:
+            raise _FailedError("timeout") from error
         self._journal.finish(command)
 
     async def _hold(self, command: Command) -> None:

@@ -17,8 +17,10 @@ MAX_MESSAGE_BYTES = 4 * 1024
 
 # Digests (folded ones too), SRTP keys, and what a caller keys in.
 _SECRETS = re.compile(
-    r"(?im)^((?:Proxy-)?Authorization\s*:).*(?:\n[ \t].*)*|(a=crypto:\d+ \S+ inline:)\S+|^(Signal\s*=).*"
+    r"(?im)^((?:Proxy-)?Authorization\s*:).*(?:\n[ \t].*)*|(a=crypto:\d+ \S+ inline:)\S+|^([ \t]*Signal\s*=).*"
 )
+# An `application/dtmf` body is the key alone; `c` is the short name of the header (RFC 3261 section 7.3.3).
+_OF_KEYS = re.compile(r"(?im)^(?:Content-Type|c)[ \t]*:\s*application/dtmf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,4 +63,7 @@ def _plain(address: Address) -> Address:
 def _redacted(data: bytes) -> str:
     """Without the null characters that Postgres can't keep."""
     text = data.decode("utf-8", "replace").replace("\r\n", "\n").replace("\0", "\ufffd")
-    return _SECRETS.sub(lambda found: f"{found[1] or found[2] or found[3]} (hidden)", text)
+    head, end, body = text.partition("\n\n")
+    if body and _OF_KEYS.search(head):
+        body = "(hidden)\n"
+    return _SECRETS.sub(lambda found: f"{found[1] or found[2] or found[3]} (hidden)", head + end + body)

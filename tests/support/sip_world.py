@@ -104,6 +104,7 @@ class QuietMedia:
 
     def __init__(self) -> None:
         self.starts: list[tuple[tuple[str, int], str, SrtpKeys | None]] = []
+        self.events: tuple[int | None, int | None] = (None, None)
         self.direction: Direction = "sendrecv"
         self.keys = ""
         self.is_closed = False
@@ -117,9 +118,11 @@ class QuietMedia:
         payload_type: int,
         dtmf_payload_type: int | None,
         *,
+        offered_dtmf_payload_type: int | None = None,
         srtp: SrtpKeys | None = None,
     ) -> None:
         self.starts.append((remote, codec, srtp))
+        self.events = (dtmf_payload_type, offered_dtmf_payload_type)
 
     def set_direction(self, direction: Direction) -> None:
         self.direction = direction

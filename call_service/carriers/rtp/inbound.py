@@ -25,7 +25,7 @@ class Inbound:
         self._on_key = on_key
         self._keys = KeyReceiver()
         self.ssrc: int | None = None
-        self.negotiate("PCMU", CODECS["PCMU"].payload_type, None)
+        self.negotiate("PCMU", CODECS["PCMU"].payload_type)
 
     @property
     def received(self) -> int:
@@ -37,11 +37,11 @@ class Inbound:
         """Packets of all streams that did not come."""
         return self._lost_before + max(0, self.reception.lost)
 
-    def negotiate(self, codec: str, payload_type: int, event_type: int | None) -> None:
+    def negotiate(self, codec: str, payload_type: int, *event_types: int | None) -> None:
         """Understand these payload types from now on."""
         self._decoders = {each.payload_type: each.decode for each in CODECS.values()}
         self._decoders[payload_type] = CODECS[codec].decode
-        self._event_type: int | None = event_type
+        self._event_types = event_types
 
     def receive(self, data: bytes, sender: Address, arrival: float, lock: SourceLock) -> bool:
         """Take in a datagram, decrypted; False for what is not of the peer's stream."""
@@ -57,7 +57,7 @@ class Inbound:
         if decode is not None:
             self.reception.time(packet.timestamp, arrival)
             self.jitter_buffer.put(packet.timestamp, decode(packet.payload))
-        elif packet.payload_type == self._event_type:
+        elif packet.payload_type in self._event_types:
             self._receive_event(packet.timestamp, packet.payload)
         return True
 

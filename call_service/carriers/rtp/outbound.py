@@ -29,7 +29,9 @@ class Outbound:
         self.queue = PlayQueue()
         self.keys = KeySender()
         self.played = SILENCE_FRAME
-        self._sequence = random.getrandbits(16)
+        # Below 2**15: were it about to wrap, a peer that misses the first packets would count the wrap from the wrong
+        # side and decrypt nothing (RFC 3711 section 3.3.1).
+        self._sequence = random.getrandbits(15)
         self.timestamp = random.getrandbits(32)
         self._is_talking = False
         self._codec = CODECS["PCMU"]

@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import structlog
 
-from call_service.carriers.port import FRAME_MS, KEY_MS, SAMPLE_RATE, SILENCE_FRAME
+from call_service.carriers.port import FRAME_MS, KEY_MS, SAMPLE_RATE, SILENCE_FRAME, KeysNotSentError
 from call_service.carriers.rtp.codec import CODECS
 from call_service.carriers.rtp.control import Control
 from call_service.carriers.rtp.inbound import Inbound
@@ -24,6 +24,7 @@ log = structlog.get_logger()
 Direction = Literal["sendrecv", "sendonly", "recvonly", "inactive"]
 MAX_DATAGRAMS_A_TICK = 50
 CONTROL_EVERY_TICKS = 5
+ON_HOLD = "call_on_hold"
 
 
 class KeysUnavailableError(Exception):
@@ -65,8 +66,8 @@ class RtpSession:
         self._control = Control(random)
         self._lock = SourceLock(("", 0), symmetric=False)
         self._control_address: Address = ("", 0)
-        self._keys: SrtpKeys | None = None
         self._srtp: SrtpContext | None = None
+        self._latest_srtp: SrtpContext | None = None  # also while media goes unencrypted
         self._sends = self._receives = True
         self._silent_ticks = 0
         self._ticks = 0
@@ -93,12 +94,15 @@ class RtpSession:
         payload_type: int,
         dtmf_payload_type: int | None,
         *,
+        offered_dtmf_payload_type: int | None = None,
         srtp: SrtpKeys | None = None,
         symmetric: bool = True,
         remote_rtcp: Address | None = None,
     ) -> None:
         """Let media flow as the SDP answer says; called again, let it go on as a later answer says.
 
+        The peer takes telephone events with `dtmf_payload_type`, and sends them with that or, when the offer was ours,
+        with our `offered_dtmf_payload_type` (RFC 3264 section 5.1).
         `remote` is an IP address and the RTP port; RTCP goes to the next port unless `remote_rtcp` says otherwise.
         With `symmetric`, media goes to where the peer's media comes from. Streams, keys and the locked source survive
         a renegotiation that leaves them as they were.
@@ -114,17 +118,19 @@ class RtpSession:
             self._lock = SourceLock(remote, symmetric=symmetric, authenticated=srtp is not None)
             self._control_address = _canonical(remote_rtcp) if remote_rtcp else (remote[0], remote[1] + 1)
         self._outbound.negotiate(codec, payload_type, dtmf_payload_type)
-        self._inbound.negotiate(codec, payload_type, dtmf_payload_type)
+        self._inbound.negotiate(codec, payload_type, dtmf_payload_type, offered_dtmf_payload_type)
         self._silent_ticks = 0
         if not self._is_started and not self._is_closed:
             self._is_started = True
             self._ticker.add(self)
 
     def set_direction(self, direction: Direction) -> None:
-        """Hold and resume, from our point of view. What is queued waits while nothing may be sent."""
+        """Hold and resume, from our point of view. While nothing may be sent, queued audio waits; keys are refused."""
         self._sends = direction in {"sendrecv", "sendonly"}
         self._receives = direction in {"sendrecv", "recvonly"}
         self._silent_ticks = 0
+        if not self._sends:
+            self._outbound.keys.abandon(KeysNotSentError(ON_HOLD))
 
     def on_audio(self, listener: Callable[[bytes], None]) -> None:
         """Deliver a frame every 20 ms from `start` on: what is heard, concealment or silence."""
@@ -166,11 +172,14 @@ class RtpSession:
         Raises:
             ValueError: other keys, or too many wait.
             KeysUnavailableError: no telephone events were negotiated.
+            KeysNotSentError: nothing may be sent, or no more before all were.
         """
         if self._is_closed:
             return
         if not self.can_send_dtmf:
             raise KeysUnavailableError
+        if not self._sends:
+            raise KeysNotSentError(ON_HOLD)
         await self._outbound.keys.press(digits, key_ms)
 
     def stats(self) -> MediaStats:
@@ -276,9 +285,14 @@ class RtpSession:
             self._tell_lost()
 
     def _use_keys(self, keys: SrtpKeys | None) -> None:
-        if keys != self._keys:
-            self._keys = keys
-            self._srtp = SrtpContext(keys) if keys else None
+        if keys is None:
+            self._srtp = None
+            return
+        if self._latest_srtp:
+            self._latest_srtp.change(keys)
+        else:
+            self._latest_srtp = SrtpContext(keys)
+        self._srtp = self._latest_srtp
 
     def _tell_key(self, key: str) -> None:
         for listener in self._key_listeners:

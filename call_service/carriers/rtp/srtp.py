@@ -24,10 +24,21 @@ class SrtpContext:
     """Protects and opens the RTP and RTCP of one session."""
 
     def __init__(self, keys: SrtpKeys) -> None:
-        profile = PROFILES[keys.suite]
-        policy = pylibsrtp.Policy
-        self._out = pylibsrtp.Session(policy(keys.local, policy.SSRC_ANY_OUTBOUND, srtp_profile=profile))
-        self._in = pylibsrtp.Session(policy(keys.remote, policy.SSRC_ANY_INBOUND, srtp_profile=profile))
+        self._keys = keys
+        self._out = _outbound(keys)
+        self._in = _inbound(keys)
+
+    def change(self, keys: SrtpKeys) -> None:
+        """Go on with these keys.
+
+        A direction whose key stays keeps its roll-over counter and replay list: from zero again, the peer could not
+        follow, and the same keystream would cover other audio (RFC 3711 section 9.1).
+        """
+        before, self._keys = self._keys, keys
+        if (keys.suite, keys.local) != (before.suite, before.local):
+            self._out = _outbound(keys)
+        if (keys.suite, keys.remote) != (before.suite, before.remote):
+            self._in = _inbound(keys)
 
     def protect(self, packet: bytes | bytearray) -> bytes:
         """Encrypt and sign an RTP packet."""
@@ -50,3 +61,13 @@ class SrtpContext:
             return self._in.unprotect_rtcp(packet)
         except pylibsrtp.Error:
             return None
+
+
+def _outbound(keys: SrtpKeys) -> pylibsrtp.Session:
+    policy = pylibsrtp.Policy
+    return pylibsrtp.Session(policy(keys.local, policy.SSRC_ANY_OUTBOUND, srtp_profile=PROFILES[keys.suite]))
+
+
+def _inbound(keys: SrtpKeys) -> pylibsrtp.Session:
+    policy = pylibsrtp.Policy
+    return pylibsrtp.Session(policy(keys.remote, policy.SSRC_ANY_INBOUND, srtp_profile=PROFILES[keys.suite]))

@@ -81,10 +81,11 @@ class KeySender:
         payload = EVENT.pack(self._event, END * is_end | VOLUME, duration)
         return self._timestamp % TIMESTAMP_MODULUS, self._frame == 1, payload
 
-    def abandon(self) -> None:
-        """Drop what waits; the futures are done."""
+    def abandon(self, error: Exception | None = None) -> None:
+        """Drop what waits and is pressed; the futures are done, or fail with `error`."""
+        self._frame = self._pressed_frames + END_PACKETS + PAUSE_FRAMES
         while self._waiting:
-            _finish(self._waiting.popleft())
+            _finish(self._waiting.popleft(), error)
 
     def _begin(self, timestamp: int) -> bool:
         while self._waiting:
@@ -98,6 +99,10 @@ class KeySender:
         return False
 
 
-def _finish(entry: "tuple[str, int] | asyncio.Future[None]") -> None:
-    if not isinstance(entry, tuple) and not entry.done():
+def _finish(entry: "tuple[str, int] | asyncio.Future[None]", error: Exception | None = None) -> None:
+    if isinstance(entry, tuple) or entry.done():
+        return
+    if error:
+        entry.set_exception(error)
+    else:
         entry.set_result(None)

@@ -13,6 +13,7 @@ from call_service.carriers.rtp import (
     generate_crypto,
 )
 from call_service.carriers.sip.sdp import (
+    DTMF_PAYLOAD_TYPE,
     MIRRORED,
     NOWHERE,
     PLAIN,
@@ -46,6 +47,7 @@ class MediaSession(Protocol):
         payload_type: int,
         dtmf_payload_type: int | None,
         *,
+        offered_dtmf_payload_type: int | None = None,
         srtp: SrtpKeys | None = None,
     ) -> None: ...
 
@@ -141,7 +143,12 @@ class Negotiator:
             direction = "sendonly" if direction in {"sendrecv", "sendonly"} else "inactive"
         if remote.host != NOWHERE:
             self._media.start(
-                (remote.host, remote.port), codec, agreed.payload_type, agreed.dtmf_payload_type, srtp=agreed.keys
+                (remote.host, remote.port),
+                codec,
+                agreed.payload_type,
+                agreed.dtmf_payload_type,
+                offered_dtmf_payload_type=DTMF_PAYLOAD_TYPE if is_answer else None,
+                srtp=agreed.keys,
             )
         self._media.set_direction(direction)
         if not is_answer:

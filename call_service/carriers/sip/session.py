@@ -2,7 +2,7 @@
 
 from typing import Protocol
 
-from call_service.carriers.port import Cause, Ended
+from call_service.carriers.port import Cause, Ended, KeysNotSentError
 from call_service.carriers.sip.agent import ABOUT_US, ALLOW, UserAgent, unsupported_by_us
 from call_service.carriers.sip.dialog import Dialog
 from call_service.carriers.sip.digest import Credentials
@@ -89,10 +89,17 @@ class Session:
             self._owner.ended(self, Ended(cause))
 
     async def press(self, digits: str, key_ms: int) -> None:
-        """Press keys by INFO, for peers without RFC 4733."""
+        """Press keys by INFO, for peers without RFC 4733.
+
+        Raises:
+            KeysNotSentError: the peer refused one; the rest was not sent.
+        """
         for digit in digits:
             headers = (("Content-Type", CONTENT_TYPE),)
-            await self._agent.in_dialog(self.dialog, "INFO", self._credentials, headers, info_body(digit, key_ms))
+            body = info_body(digit, key_ms)
+            response = await self._agent.in_dialog(self.dialog, "INFO", self._credentials, headers, body)
+            if not response.is_success:
+                raise KeysNotSentError(f"sip_{response.status}")
 
     async def transfer(self, target: str) -> None:
         """Send the peer to the URI `target`; the call ends when it talks with it.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from call_service.carriers.sip.client_transactions import ClientTransaction, InviteClient, NonInviteClient
+from call_service.carriers.sip.client_transactions import State as ClientState
 from call_service.carriers.sip.flow import Flow, is_reliable
 from call_service.carriers.sip.message import Request, Response
 from call_service.carriers.sip.server_transactions import InviteServer, ServerTransaction, State
@@ -126,9 +127,12 @@ class Transactions:
         self._invites.discard(_identity(request))
 
     def flow_lost(self, flow: Flow) -> None:
-        """A connection closed, or a UDP port is: what waits on it fails now."""
+        """A connection closed, or a UDP port is: what waits on it fails now.
+
+        Over UDP, what has a provisional response goes on: somebody was there, and may come back.
+        """
         for client, used in tuple(self._clients.values()):
-            if used == flow:
+            if used == flow and (is_reliable(flow) or client.state is ClientState.CALLING):
                 client.fail(503)
         for server in tuple(self._servers.values()):
             if server.flow == flow and is_reliable(flow):

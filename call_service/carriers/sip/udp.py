@@ -2,9 +2,11 @@
 
 import asyncio
 import contextlib
+import errno
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from struct import Struct
 from typing import Protocol
 
 from call_service.carriers.sip.flow import Address, Flow
@@ -14,6 +16,9 @@ MAX_DRAIN = 64
 RECEIVE_BUFFER = 4 * 1024 * 1024
 # Linux, <linux/in.h> and <linux/in6.h>; Python has no names for them.
 _IP_RECVERR, _IPV6_RECVERR = 11, 25
+_ERROR_KINDS = {(socket.IPPROTO_IP, _IP_RECVERR), (socket.IPPROTO_IPV6, _IPV6_RECVERR)}
+# `ee_errno`, the first of `struct sock_extended_err` in <linux/errqueue.h>.
+_ERROR_NUMBER = Struct("=I")
 
 
 class Receiver(Protocol):
@@ -23,7 +28,7 @@ class Receiver(Protocol):
         """One message came, not yet parsed."""
 
     def lost(self, flow: Flow) -> None:
-        """Nothing can be sent over this flow any more."""
+        """Nothing can be sent over this flow any more, or nobody listens at its other end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,8 +121,21 @@ class UdpSocket:
             return
         for _ in range(MAX_DRAIN):
             try:
-                source = self._socket.recvmsg(0, 512, flag)[3]
+                _, ancillary, _, source = self._socket.recvmsg(0, 512, flag)
             except OSError:
                 return
-            if source:
+            if source and is_refusal(ancillary):
                 self._receiver.lost(UdpFlow(self, Address(source[0], source[1])))
+
+
+def is_refusal(ancillary: Iterable[tuple[int, int, bytes]]) -> bool:
+    """Whether an error of the queue (ip(7), IP_RECVERR) says that nobody listens at the port.
+
+    Others, like a smaller path MTU or a host that is unreachable for now, may be over at the next repeat.
+    """
+    return any(
+        (level, kind) in _ERROR_KINDS
+        and len(data) >= _ERROR_NUMBER.size
+        and _ERROR_NUMBER.unpack_from(data)[0] == errno.ECONNREFUSED
+        for level, kind, data in ancillary
+    )

@@ -11,8 +11,9 @@ import pytest
 from call_service.calls import commands, repository
 from call_service.calls import service as calls_service
 from call_service.calls.domain import Status
-from call_service.carriers.port import FRAME_MS, Answered, CarrierRejectedError, DialRequest, Ringing
+from call_service.carriers.port import FRAME_MS, Answered, CarrierRejectedError, DialRequest, KeysNotSentError, Ringing
 from call_service.carriers.testing import LOUD_FRAME
+from call_service.dialer import control
 from call_service.voice.memory_leg import MemoryLeg
 from shared.db import Database
 from shared.ids import new_id
@@ -95,6 +96,39 @@ async def test_commands_are_done_in_their_order(customer: Customer, db: Database
         results = [await ask(customer, call_id, "dtmf", {"digits": digit, "toneMs": 60}) for digit in "12#"]
         assert [(status, command["state"]) for status, command in results] == [(202, "done")] * 3
         assert leg.sent_dtmf == "12#"
+
+
+async def test_under_an_idempotency_key_a_command_is_done_at_once_and_once(
+    customer: Customer, db: Database, tmp_path: Path
+) -> None:
+    """It waited inside its own transaction, which hid it from the worker and held the call's row."""
+    key = {"Idempotency-Key": "menu choice of order 4711"}
+    async with in_call(customer, db, tmp_path) as (call_id, _, leg):
+        path, body = f"/call/{call_id}/dtmf", {"digits": "1", "toneMs": 60}
+        first = await customer.ask("POST", path, body, headers=key)
+        assert (first[0], first[1]["command"]["state"]) == (202, "done")
+        async with customer.open("POST", path, json=body, headers=key) as again:
+            assert again.headers["Idempotent-Replayed"] == "true"
+            assert (again.status, await again.json()) == first
+        assert leg.sent_dtmf == "1"
+
+
+@pytest.mark.parametrize("reason", ["call_on_hold", "timeout"])
+async def test_keys_that_cannot_be_pressed_fail_and_hold_nothing_up(
+    customer: Customer, db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: str
+) -> None:
+    async def send_dtmf(_digits: str, _key_ms: int) -> None:
+        if reason == "timeout":
+            await asyncio.Event().wait()
+        raise KeysNotSentError(reason)
+
+    monkeypatch.setattr(control, "PRESS_SECONDS", 0.2)
+    async with in_call(customer, db, tmp_path) as (call_id, _, leg):
+        monkeypatch.setattr(leg, "send_dtmf", send_dtmf)
+        _, pressed = await ask(customer, call_id, "dtmf", {"digits": "1"})
+        assert await settled(customer, pressed) == ("failed", reason)
+        _, command = await ask(customer, call_id, "unhold")
+        assert (command["state"], leg.is_held) == ("done", False)
 
 
 async def test_on_hold_the_agent_is_silent_and_deaf(customer: Customer, db: Database, tmp_path: Path) -> None:

@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from call_service.carriers.g711 import over_the_wire, rms
-from call_service.carriers.port import FRAME_BYTES, SILENCE_FRAME
+from call_service.carriers.port import FRAME_BYTES, SILENCE_FRAME, KeysNotSentError
 from call_service.carriers.rtp import Direction, KeysUnavailableError, SrtpKeys
+from call_service.carriers.rtp.outbound import Outbound
 from call_service.carriers.rtp.rtcp import parse_reports
+from call_service.carriers.rtp.srtp import SrtpContext
 from call_service.carriers.testing import LOUD_FRAME, LOUD_RMS, VirtualTime
 from call_service.carriers.ticker import Ticker
 from tests.support.rtp import HERE, THERE, Network, Party
@@ -159,11 +161,50 @@ async def test_keys_go_over_and_audio_waits_for_them(call: Call) -> None:
     assert call.there.session.stats().lost == 0
 
 
+async def test_keys_go_out_with_the_peers_number_and_come_in_with_it_or_with_the_one_we_offered(call: Call) -> None:
+    """We offered 101 and the peer answered 96: it sends with 101, unless it is careless."""
+    call.here.session.start(call.there.address, "PCMU", 0, 96, offered_dtmf_payload_type=101)
+    for number in (101, 96):
+        call.there.session.start(call.here.address, "PCMU", 0, number)
+        pressing = asyncio.gather(call.here.session.send_dtmf("1"), call.there.session.send_dtmf("2"))
+        await call.time.advance(SECOND)
+        await asyncio.wait_for(pressing, 1)
+    assert call.here.keys == "22"
+    assert call.there.keys == "1"
+    assert {packet[1] & 0x7F for packet in call.datagrams_from(call.here)} == {0, 96}
+
+
 async def test_keys_without_telephone_events_are_an_error(call: Call) -> None:
     call.start(dtmf_payload_type=None)
     assert not call.here.session.can_send_dtmf
     with pytest.raises(KeysUnavailableError):
         await call.here.session.send_dtmf("1")
+
+
+async def test_keys_are_refused_while_nothing_may_be_sent(call: Call) -> None:
+    call.start()
+    call.here.session.set_direction("recvonly")
+    with pytest.raises(KeysNotSentError, match="call_on_hold"):
+        await asyncio.wait_for(call.here.session.send_dtmf("1"), 1)
+    call.here.session.set_direction("sendonly")
+    pressing = asyncio.create_task(call.here.session.send_dtmf("1"))
+    await call.time.advance(SECOND)
+    await asyncio.wait_for(pressing, 1)
+    assert call.there.keys == "1"
+
+
+async def test_a_hold_ends_the_pressing_and_the_keys_that_are_left_are_not_pressed_after_it(call: Call) -> None:
+    call.start()
+    pressing = asyncio.create_task(call.here.session.send_dtmf("123", 200))
+    await call.time.advance(100)
+    call.here.session.set_direction("inactive")
+    with pytest.raises(KeysNotSentError, match="call_on_hold"):
+        await asyncio.wait_for(pressing, 1)
+    call.here.session.set_direction("sendrecv")
+    events_before = [packet for packet in call.datagrams_from(call.here) if packet[1] & 0x7F == 101]
+    await call.time.advance(2 * SECOND)
+    assert [packet for packet in call.datagrams_from(call.here) if packet[1] & 0x7F == 101] == events_before
+    assert call.there.keys == "1"
 
 
 async def test_whoever_waits_for_keys_is_released_by_the_end(call: Call) -> None:
@@ -308,6 +349,32 @@ async def test_a_renegotiation_that_changes_nothing_breaks_nothing(call: Call) -
     call.network.deliver(call.datagrams_from(call.there)[-60], call.there.address, call.here.address)
     await call.time.advance(20)
     assert call.here.session.stats().refused == 1
+
+
+@pytest.mark.parametrize("is_clear_between", [False, True])
+async def test_a_peer_that_changes_only_its_own_key_goes_on_to_understand_us(
+    call: Call, is_clear_between: bool
+) -> None:
+    """Its contexts for what we send stay as they are: packets counted from zero again are replays to it."""
+    peer = SrtpContext(KEYS_THERE)
+    call.here.session.start(call.there.address, srtp=KEYS, **G711)
+    await call.time.advance(20 * SECOND)
+    if is_clear_between:
+        call.here.session.start(call.there.address, **G711)
+    changed = SrtpKeys(KEYS.suite, KEYS.local, remote=b"3" * 30)
+    call.here.session.start(call.there.address, srtp=changed, **G711)
+    call.there.session.start(call.here.address, srtp=SrtpKeys(KEYS.suite, b"3" * 30, b"1" * 30), **G711)
+    call.there.session.play(LOUD_FRAME * 10)
+    await call.time.advance(20 * SECOND)
+    reports = [peer.open_rtcp(packet) for source, _, packet in call.network.carried if source == (HERE, 4_001)]
+    assert len(reports) > 4
+    assert None not in reports
+    assert len(loud(call.here.heard)) == 10
+
+
+async def test_a_stream_begins_far_from_the_wrap_of_its_sequence_numbers() -> None:
+    """A peer that misses the first packets could not tell on which side of the wrap it is (RFC 3711, 3.3.1)."""
+    assert max(unpack_from("!H", Outbound(Random(seed)).next(), 2)[0] for seed in range(200)) < 2**15
 
 
 async def test_a_renegotiation_moves_media_to_another_peer_and_codec(call: Call) -> None:

@@ -75,6 +75,24 @@ def test_goes_both_ways_over_the_wrap_of_the_sequence_number(suite: str, tag_byt
         assert receiver.open(packet) == header + payload
 
 
+@pytest.mark.parametrize("is_our_key_new", [False, True])
+def test_a_direction_whose_key_stays_goes_on_after_the_wrap(is_our_key_new: bool) -> None:
+    """The other one begins anew: its roll-over counter is 0 again."""
+    ours, theirs, changed = KEY + SALT, bytes(range(30)), bytes(range(1, 31))
+    us, them = both()
+    for number in range(65_530, 65_550):
+        assert them.open(us.protect(pack("!BBHII", 0x80, 0, number % 65_536, 0, SSRC)))
+        assert us.open(them.protect(pack("!BBHII", 0x80, 0, number % 65_536, 0, 7)))
+    new = SrtpKeys(TAG_80, changed, theirs) if is_our_key_new else SrtpKeys(TAG_80, ours, changed)
+    us.change(new)
+    us.change(new)
+    them_anew = SrtpContext(SrtpKeys(TAG_80, new.remote, new.local))
+    to_them, to_us = pack("!BBHII", 0x80, 0, 20, 0, SSRC), pack("!BBHII", 0x80, 0, 20, 0, 7)
+    sent = us.protect(to_them)
+    assert [one.open(sent) for one in (them, them_anew)] == ([None, to_them] if is_our_key_new else [to_them, None])
+    assert us.open((them if is_our_key_new else them_anew).protect(to_us)) == to_us
+
+
 def test_forged_replayed_and_foreign_packets_are_refused() -> None:
     sender, receiver = both()
     packet = sender.protect(PACKET)

@@ -5,7 +5,16 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from call_service.carriers.port import Answered, Cause, DtmfReceived, Ended, LegEvent, Ringing, TransferFailedError
+from call_service.carriers.port import (
+    Answered,
+    Cause,
+    DtmfReceived,
+    Ended,
+    KeysNotSentError,
+    LegEvent,
+    Ringing,
+    TransferFailedError,
+)
 from call_service.carriers.sip.flow import Address
 from call_service.carriers.sip.leg import SipLeg
 from call_service.carriers.sip.message import Headers, Request
@@ -248,6 +257,21 @@ async def test_keys_go_by_info_to_who_knows_no_events(world: World, us: Party) -
     await leg.hang_up()
     with pytest.raises(ValueError, match="keys"):
         await leg.send_dtmf("x")
+
+
+async def test_keys_by_info_that_the_peer_refuses_are_an_error_and_the_rest_is_not_sent(
+    world: World, us: Party
+) -> None:
+    peer, _, leg, _ = await _answered(world, us)
+    us.media.can_send_dtmf = False
+    pressing = asyncio.create_task(leg.send_dtmf("12"))
+    await world.time.advance(10)
+    peer.respond(peer.request("INFO"), 415)
+    await world.time.advance(10)
+    with pytest.raises(KeysNotSentError, match="sip_415"):
+        await asyncio.wait_for(pressing, 1)
+    assert peer.methods().count("INFO") == 1
+    await leg.hang_up()
 
 
 async def test_media_that_stays_away_ends_the_call_unless_we_are_held(world: World, us: Party) -> None:

@@ -49,6 +49,16 @@ def test_codecs_may_have_other_numbers() -> None:
     assert negotiator.agreed.dtmf_payload_type is None
 
 
+def test_events_are_sent_with_the_peers_number_and_heard_with_both_when_the_offer_was_ours() -> None:
+    """The answer's numbers are for what the answerer receives, the offer's for what we do (RFC 3264, 5.1 and 6.1)."""
+    negotiator, media = _negotiator()
+    assert b"a=rtpmap:101 telephone-event/8000" in negotiator.offer()
+    negotiator.take_answer(PLAIN)
+    assert media.events == (96, 101)
+    negotiator.answer(PLAIN)
+    assert media.events == (96, None)
+
+
 def test_other_media_are_refused_in_their_place() -> None:
     negotiator, _ = _negotiator()
     offer = HEAD + b"m=video 5000 RTP/AVP 99\r\nm=audio 4000 RTP/AVP 0\r\nm=audio 4002 RTP/AVP 8\r\n"

@@ -1,5 +1,9 @@
 """Timers A-K, L and M in virtual time (RFC 3261, 17 and RFC 6026)."""
 
+import errno
+import socket
+from struct import pack
+
 import pytest
 
 from call_service.carriers.sip.flow import Address, Flow
@@ -7,6 +11,7 @@ from call_service.carriers.sip.message import NoResponse, Request, Response, res
 from call_service.carriers.sip.server_transactions import InviteServer
 from call_service.carriers.sip.timers import Timers
 from call_service.carriers.sip.transactions import Transactions
+from call_service.carriers.sip.udp import is_refusal
 from call_service.carriers.testing import VirtualTime
 from tests.support.sip_world import CLIENT, SERVER, VirtualFlow, World
 
@@ -220,3 +225,32 @@ async def test_a_lost_flow_fails_what_waits_on_it() -> None:
     assert layer.statuses == []
     layer.layer.flow_lost(layer.flow)
     assert layer.statuses == [503]
+
+
+async def test_a_refused_datagram_fails_only_what_was_never_answered() -> None:
+    """The port may be closed for a moment: of an INVITE that rings, the answer may still come."""
+    layer = Layer()
+    ringing = layer.ask("INVITE")
+    layer.answer(ringing, 180)
+    layer.layer.flow_lost(layer.flow)
+    assert layer.statuses == [180]
+    layer.answer(ringing, 200)
+    assert layer.statuses == [180, 200]
+
+
+async def test_a_closed_connection_fails_also_what_rings() -> None:
+    layer = Layer("TCP")
+    layer.answer(layer.ask("INVITE"), 180)
+    layer.layer.flow_lost(layer.flow)
+    assert layer.statuses == [180, 503]
+
+
+@pytest.mark.parametrize(("level", "kind"), [(socket.IPPROTO_IP, 11), (socket.IPPROTO_IPV6, 25)], ids=["IPv4", "IPv6"])
+@pytest.mark.parametrize(
+    ("number", "is_one"),
+    [(errno.ECONNREFUSED, True), (errno.EMSGSIZE, False), (errno.EHOSTUNREACH, False), (errno.ENETUNREACH, False)],
+)
+def test_which_icmp_errors_say_that_nobody_listens(level: int, kind: int, number: int, is_one: bool) -> None:
+    error = pack("=IBBBBII", number, 2, 3, 3, 0, 1_400, 0) + bytes(16)  # struct sock_extended_err and the offender
+    assert is_refusal([(level, kind, error)]) is is_one
+    assert not is_refusal([(level, 8, error), (level, kind, error[:3])])
