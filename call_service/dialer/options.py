@@ -9,6 +9,7 @@ from call_service.calls.domain import Call
 from call_service.voice.brain.introducing import introduction_of
 from call_service.voice.endpointing import EndpointingOptions
 from call_service.voice.options import DetectionPolicy, SessionOptions
+from call_service.voice.phrases import phrases_in
 from call_service.voice.ports import AgentProfile
 
 
@@ -43,6 +44,7 @@ def _options(agent: Mapping[str, Any], profile: AgentProfile) -> SessionOptions:
     action = detection.get("voicemail") or voicemail["action"]
     return SessionOptions(
         voice_id=agent["voice_id"],
+        phrases=phrases_in(profile.language),
         voicemail_message=voicemail["message"] if action == "leave_message" else None,
         detection=DetectionPolicy(
             ignores_voicemail=action == "continue",

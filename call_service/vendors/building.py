@@ -9,7 +9,7 @@ from call_service.vendors.media_streams.line import MediaStreamLine
 from call_service.vendors.media_streams.messages import stream_of
 from call_service.vendors.models import ModelBuilder, model_of
 from call_service.vendors.realtime.line import RealtimeLine
-from call_service.vendors.recognition.assemblyai import AssemblyAiWire
+from call_service.vendors.recognition.assemblyai import AssemblyAiWire, default_model
 from call_service.vendors.recognition.deepgram import DeepgramWire
 from call_service.vendors.recognition.streaming import StreamingRecognizer
 from call_service.vendors.recognition.whisper import WhisperRecognizer
@@ -31,6 +31,7 @@ class Builder(ModelBuilder):
             case "deepgram":
                 return StreamingRecognizer(connection, DeepgramWire(model, self.language, choice.options))
             case "assemblyai":
+                model = choice.model or default_model(self.language)
                 return StreamingRecognizer(connection, AssemblyAiWire(model, choice.options))
         return WhisperRecognizer(connection, model, self.language.split("-")[0], choice.options)
 

@@ -29,6 +29,11 @@ _ERRORS: Mapping[int, type[VendorError]] = {
 }
 
 
+def default_model(language: str) -> str:
+    """The one that knows English best, or the one for Spanish, French, German, Italian and Portuguese."""
+    return f"universal-streaming-{'english' if language.lower().startswith('en') else 'multilingual'}"
+
+
 class AssemblyAiWire:
     """`options` are query parameters, e.g. `keyterms_prompt`."""
 

@@ -1,12 +1,14 @@
 """From the agent's settings to the conversation: what is done with machines, and how the agent introduces itself."""
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
 
 from call_service.dialer.options import session_options
 from call_service.voice.brain.introducing import NO_REASON, introduction_of
+from call_service.voice.options import Phrases
+from call_service.voice.phrases import phrases_in
 from call_service.voice.ports import AgentProfile
 from tests.support.calls import agent
 from tests.support.ended_calls import ended_call
@@ -37,6 +39,24 @@ def test_screening_is_answered_and_menus_are_not_hung_up_on_unless_told() -> Non
     wanted = {"voicemail": None, "screening": "hang_up", "ivr": "hang_up"}
     detection = session_options(ended_call(agent=agent(detection=wanted))).detection
     assert (detection.screening, detection.ivr) == ("hang_up", "hang_up")
+
+
+@pytest.mark.parametrize(
+    ("language", "filler"),
+    [("en-US", "One moment, please."), ("de-DE", "Einen Moment, bitte."), ("ES", "Un momento, por favor.")],
+)
+def test_the_session_speaks_the_agents_language(language: str, filler: str) -> None:
+    assert session_options(ended_call(agent=agent(language=language))).phrases.fillers[0] == filler
+
+
+def test_languages_without_phrases_of_their_own_get_the_english_ones() -> None:
+    assert phrases_in("ja-JP") == Phrases()
+
+
+@pytest.mark.parametrize("language", ["de", "es", "fr", "it", "nl", "pt"])
+def test_no_phrase_of_a_language_was_forgotten(language: str) -> None:
+    spoken, english = asdict(phrases_in(language)), asdict(Phrases())
+    assert [name for name, phrase in spoken.items() if phrase == english[name] or not phrase] == []
 
 
 PROFILE = AgentProfile("Maya", "You are Tom of Acme. You are calling the customer to remind them of the appointment.")

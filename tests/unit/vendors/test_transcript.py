@@ -1,5 +1,6 @@
 """Which words of a stream belong to which utterance."""
 
+from call_service.vendors.recognition.assemblyai import default_model
 from call_service.vendors.recognition.transcript import Heard, Transcript
 
 
@@ -55,3 +56,8 @@ def test_an_utterance_that_grew_keeps_its_text() -> None:
     transcript.ask(b"pcm and more", 3000, 3500)
     transcript.add(heard(1200, "five.", 3000))
     assert transcript.text == "My number is five."
+
+
+def test_the_model_of_assemblyai_knows_the_agents_language() -> None:
+    models = {language: default_model(language) for language in ("en-GB", "es-ES")}
+    assert models == {"en-GB": "universal-streaming-english", "es-ES": "universal-streaming-multilingual"}
