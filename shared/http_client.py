@@ -5,12 +5,14 @@ import ipaddress
 import re
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from types import TracebackType
 from typing import Literal, Self
 
 import aiohttp
+from aiodns.error import ARES_EBADNAME, ARES_ENODATA, ARES_ENOTFOUND
 from yarl import URL
 
 from shared.errors import InvalidRequestError
@@ -130,30 +132,52 @@ async def check_url(url: str, allow_private: bool = False) -> None:
         raise InvalidUrlError("This URL leads to an address that is not on the public internet.")
 
 
-async def _resolve(url: URL) -> set[str]:
+async def _resolve(url: URL) -> list[str]:
     try:
-        return await addresses_of(url.host or "", url.port)
+        return await addresses_of(url.host or "")
     except socket.gaierror as error:
         if error.errno == socket.EAI_AGAIN:
-            return set()
+            return []
         raise InvalidUrlError("The host of this URL is unknown.") from None
     except UnicodeError:  # a label that is empty or too long
         raise InvalidUrlError("The host of this URL is no name of the DNS.") from None
     except TimeoutError:
-        return set()
+        return []
 
 
-async def addresses_of(host: str, port: int | None = None) -> set[str]:
-    """The IP addresses of a host, for TCP.
+async def addresses_of(host: str) -> list[str]:
+    """The IP addresses of a host, best first (RFC 6724).
+
+    Not by `loop.getaddrinfo`: uvloop runs two lookups at a time for the whole process and ends none early, so that two
+    names whose servers are silent would stop everybody's. aiohttp's connectors use this resolver too.
 
     Raises:
         socket.gaierror: it has none, or nobody knows.
         UnicodeError: that is no name of the DNS.
         TimeoutError: the name server is silent.
     """
-    async with asyncio.timeout(RESOLVE_TIMEOUT_SECONDS):
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return {str(sockaddr[0]) for *_, sockaddr in found}
+    name = host.encode("idna").decode()
+    with suppress(socket.gaierror):  # an address in any spelling, e.g. 2130706433; c-ares would look that up
+        found_at_once = socket.getaddrinfo(name, None, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)
+        return [str(address[0]) for *_, address in found_at_once]
+    resolver = aiohttp.AsyncResolver()
+    try:
+        async with asyncio.timeout(RESOLVE_TIMEOUT_SECONDS):
+            found = await resolver.resolve(name, family=socket.AF_UNSPEC)
+    except TimeoutError:
+        raise
+    except OSError as error:
+        raise _as_gaierror(error) from error
+    finally:
+        await resolver.close()
+    return list(dict.fromkeys(one["host"] for one in found))
+
+
+def _as_gaierror(error: OSError) -> socket.gaierror:
+    """The error of aiohttp has no number; that of c-ares is in its cause."""
+    cause = error.__cause__
+    is_unknown = cause is None or cause.args[0] in {ARES_ENOTFOUND, ARES_ENODATA, ARES_EBADNAME}
+    return socket.gaierror(socket.EAI_NONAME if is_unknown else socket.EAI_AGAIN, str(error))
 
 
 class _BlockedError(OSError):

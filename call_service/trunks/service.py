@@ -168,9 +168,9 @@ async def _require_public(body: TrunkBody) -> None:
         raise InvalidHostError(errors=[FieldError("allowedAddresses", InvalidHostError.code, blocked)])
 
 
-async def _addresses(host: str) -> set[str]:
+async def _addresses(host: str) -> list[str]:
     """Empty where the name has no address of its own (SRV), or the name server is silent."""
     try:
         return await addresses_of(host)
     except (socket.gaierror, TimeoutError, UnicodeError):
-        return set()
+        return []

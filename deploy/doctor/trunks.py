@@ -129,9 +129,9 @@ def hint_for(step: str, detail: str) -> str:
     return _HINTS.get(step, "")
 
 
-async def _addresses(host: str) -> set[str]:
+async def _addresses(host: str) -> list[str]:
     """Empty where the name has none of its own: one with SRV records is taken for a provider's."""
     try:
         return await addresses_of(host)
     except (OSError, UnicodeError):
-        return set()
+        return []

@@ -1,3 +1,9 @@
-from deploy.local.cli import main
+import signal
 
-raise SystemExit(main())
+try:
+    from deploy.local.cli import main
+
+    status = main()
+except KeyboardInterrupt:  # while modules are imported, which takes half a second
+    status = 128 + signal.SIGINT
+raise SystemExit(status)

@@ -14,11 +14,11 @@ from rich.console import Console
 from rich.table import Table
 
 from deploy.local import control, logs
-from deploy.local.services import answers_ready
-from deploy.local.state import ProcessRecord, State, find
+from deploy.local.readiness import readiness
+from deploy.local.state import ProcessRecord, find
 from deploy.local.supervisor import Supervisor
 from deploy.local.supervisor import supervise as run_supervisor
-from deploy.local.system import VAR, StartError, fail, is_free, say
+from deploy.local.system import VAR, StartError, fail, say
 
 
 @click.group(help=__doc__)
@@ -54,26 +54,11 @@ def status(var: Path) -> None:
     if state is None:
         raise StartError("Talkstack is not running: start it with `make up`.")
     table = Table("process", "pid", "port", "ready", "memory", "up", title=f"{state.url}  ({state.phase})")
-    ready = asyncio.run(_readiness(state))
+    ready = asyncio.run(readiness(state))
     for record, is_ready in zip(state.processes, ready, strict=True):
         table.add_row(record.name, *_facts(record), "yes" if is_ready else "NO", *_use(record))
     Console().print(table)
     sys.exit(0 if all(ready) else 1)
-
-
-async def _readiness(state: State) -> list[bool]:
-    return await asyncio.gather(*(_is_ready(record) for record in state.processes))
-
-
-async def _is_ready(record: ProcessRecord) -> bool:
-    if find(record) is None:
-        return False
-    if not record.has_health:
-        return not is_free(record.port)
-    try:
-        return await answers_ready(record.port)
-    except (OSError, TimeoutError):
-        return False
 
 
 def _facts(record: ProcessRecord) -> tuple[str, str]:
@@ -84,7 +69,7 @@ def _use(record: ProcessRecord) -> tuple[str, str]:
     process = find(record)
     if process is None:
         return "-", "-"
-    up_for = timedelta(seconds=int(time.time() - record.created))
+    up_for = timedelta(seconds=int(time.time() - process.create_time()))
     return f"{process.memory_info().rss / 1e6:.0f} MB", str(up_for)
 
 

@@ -1,5 +1,6 @@
 """Start, find and stop the background stack from any terminal."""
 
+import asyncio
 import subprocess
 import sys
 import time
@@ -8,11 +9,13 @@ from pathlib import Path
 
 import psutil
 
+from deploy.local.readiness import readiness
 from deploy.local.stack import need_port
 from deploy.local.state import State, find, has_ended, read_state, state_path, stop_recorded, wait_ended
 from deploy.local.system import ROOT, Report, StartError, exclusive, say, silent
 from deploy.local.unit import POLL_SECONDS, last_words
 
+READY_LIMIT_SECONDS = 60.0  # for a running stack: a program that keeps ending is started again within 30 s
 WAITING = "Another start or stop is under way; waiting for it ..."
 
 
@@ -44,7 +47,7 @@ def up(
         command_for: makes the command line of the background process.
 
     Raises:
-        StartError: it did not start.
+        StartError: it did not start, or something of it does not get ready.
         KeyboardInterrupt: interrupted; what this call started is stopped.
     """
     with exclusive(lock_path(var), WAITING):
@@ -55,6 +58,8 @@ def up(
             return _start(var, command_for(var, port), report)
         if state.phase == "starting":
             state = _follow(var, psutil.Process(state.supervisor.pid), report)
+        else:
+            state = _wait_ready(var, state)
         if state.url != f"http://127.0.0.1:{port}":
             report(f"Already running at {state.url}; to use port {port}, run `make down` first.")
         return state
@@ -124,6 +129,24 @@ def _follow(var: Path, supervisor: psutil.Process, report: Report) -> State:
         if is_over:
             raise StartError(f"The start ended early.\n{last_words(var / 'log/supervisor.log')}")
         time.sleep(POLL_SECONDS)
+
+
+def _wait_ready(var: Path, state: State) -> State:
+    """Wait until all that a running supervisor keeps can be used; it starts again what has ended."""
+    limit = time.monotonic() + READY_LIMIT_SECONDS
+    while waiting := _not_ready(state):
+        if time.monotonic() > limit:
+            raise StartError(f"Not ready: {', '.join(waiting)}. See `make logs`; `make down` and `make up` start anew.")
+        time.sleep(POLL_SECONDS)
+        if (latest := running_state(var)) is None:
+            raise StartError("The stack has just ended: run `make up` again.")
+        state = latest
+    return state
+
+
+def _not_ready(state: State) -> list[str]:
+    answers = asyncio.run(readiness(state))
+    return [record.name for record, is_ready in zip(state.processes, answers, strict=True) if not is_ready]
 
 
 def _stop(supervisor: psutil.Process, var: Path) -> None:

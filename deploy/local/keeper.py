@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-from contextlib import suppress
 from pathlib import Path
 
 from deploy.local.system import Report, StartError
@@ -55,8 +54,8 @@ class Keeper:
     def _start_again(self) -> None:
         try:
             self.running = Running(self.unit, self._log)
-        except StartError as error:
-            self._report(str(error))
+        except (StartError, OSError) as error:
+            self._report(f"{self.unit.name} could not be started again: {error}")
         else:
             self._report(f"{self.unit.name} was started again")
 
@@ -75,6 +74,5 @@ class Keeper:
         """End it for good."""
         if self._watch is not None:
             self._watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watch
+            await asyncio.wait({self._watch})  # raises nothing, however it ended: what it watched is to be stopped
         await self.stop(at_once)

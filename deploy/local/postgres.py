@@ -84,13 +84,14 @@ def postgres_unit(directory: Path, *, settings: Sequence[str] = ()) -> tuple[Uni
         await connection.close()
         return True
 
-    always = ("listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories=", "max_connections=200")
+    place = ("listen_addresses=127.0.0.1", f"port={port}", "unix_socket_directories=")
+    always = (*place, "max_connections=200", "log_timezone=UTC")
     flags = [part for setting in (*always, *settings) for part in ("-c", setting)]
     argv = [*_as_nobody(), str(_binaries() / "postgres"), "-D", str(directory / "data"), *flags]
     unit = Unit(
         name="postgres",
         argv=argv,
-        env=dict(os.environ),
+        env={**os.environ, "TZ": "UTC"},  # of the lines before it has read its settings
         ready=ready,
         port=port,
         stop_signal=signal.SIGINT,  # ends open sessions; SIGTERM would wait for them

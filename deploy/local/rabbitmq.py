@@ -88,6 +88,7 @@ def _native(directory: Path, server: str, port: int, password: str) -> list[Unit
     epmd_port, distribution_port = free_port(), free_port()
     env = {
         **{name: value for name, value in os.environ.items() if not name.startswith(("RABBITMQ_", "ERL_"))},
+        "TZ": "UTC",  # of its log
         "HOME": str(directory),  # the node makes its Erlang cookie there
         "ERL_EPMD_PORT": str(epmd_port),
         "ERL_EPMD_ADDRESS": "127.0.0.1",

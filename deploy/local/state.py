@@ -4,6 +4,7 @@ import contextlib
 import math
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,11 +17,11 @@ Phase = Literal["starting", "ready", "stopping", "failed"]
 
 
 class ProcessRecord(BaseModel, frozen=True):
-    """A process of ours. Its start time (seconds since the epoch) tells it from a later one with the same pid."""
+    """A process of ours; `started` (see `start_of`) tells it from a later one with the same pid."""
 
     name: str
     pid: int
-    created: float
+    started: str
     port: int = 0
     stop_signal: int = signal.SIGTERM
     has_health: bool = False
@@ -59,9 +60,24 @@ def write_state(var: Path, state: State) -> None:
     draft.replace(path)
 
 
+def start_of(pid: int) -> str:
+    """The start of a running process, in a form that stays the same when the clock is set.
+
+    Linux (proc_pid_stat(5), field 22): its ticks since that boot, for a time of day would move with the clock.
+
+    Raises:
+        FileNotFoundError, ProcessLookupError, psutil.NoSuchProcess: there is none.
+    """
+    if sys.platform != "linux":
+        return str(psutil.Process(pid).create_time())
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    _, _, fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")  # the name may hold anything
+    return f"{boot} {fields.split()[19]}"
+
+
 def this_process(name: str) -> ProcessRecord:
     """The record of the calling process."""
-    return ProcessRecord(name=name, pid=os.getpid(), created=psutil.Process().create_time())
+    return ProcessRecord(name=name, pid=os.getpid(), started=start_of(os.getpid()))
 
 
 def has_ended(process: psutil.Process) -> bool:
@@ -84,9 +100,9 @@ def wait_ended(process: psutil.Process, limit_seconds: float = math.inf) -> bool
 
 def find(record: ProcessRecord) -> psutil.Process | None:
     """The recorded process if it is alive; None if it ended, even when another one has got its pid since."""
-    with contextlib.suppress(psutil.NoSuchProcess):
+    with contextlib.suppress(psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
         process = psutil.Process(record.pid)
-        if process.create_time() == record.created and not has_ended(process):
+        if start_of(record.pid) == record.started and not has_ended(process):
             return process
     return None
 

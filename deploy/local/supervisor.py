@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +15,7 @@ from deploy.local.state import Phase, ProcessRecord, State, this_process, write_
 from deploy.local.system import StartError
 
 logger = logging.getLogger(__name__)
+WRITE_AGAIN_SECONDS = 2.0
 INFRASTRUCTURE_STAGES = range(-1, 1)  # programs of others: they have no health page
 
 
@@ -29,6 +31,7 @@ class Supervisor:
         self._phase: Phase = "starting"
         self._progress: list[str] = []
         self._error = ""
+        self._is_written = False
 
     async def run(self) -> int:
         """Run until SIGTERM or SIGINT; a second one ends everything at once. Returns the exit status."""
@@ -37,6 +40,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._asked_to_stop, stopping)
         self._write()
+        self._late = asyncio.create_task(self._write_late())
         start = asyncio.create_task(self._stack.bring_up(user_environment(), self._services, self._migrations))
         stop = asyncio.create_task(stopping.wait())
         await asyncio.wait({start, stop}, return_when=asyncio.FIRST_COMPLETED)
@@ -69,11 +73,25 @@ class Supervisor:
         logger.info("%s", text)
         if self._phase == "starting":
             self._progress.append(text)
-        self._write()
+        self._try_write()
 
     def _enter(self, phase: Phase) -> None:
         self._phase = phase
-        self._write()
+        self._try_write()
+
+    def _try_write(self) -> None:
+        """A full disk ends nothing: what runs goes on, and is written down later."""
+        try:
+            self._write()
+        except OSError as error:
+            logger.warning("the state could not be written: %s", error)
+            self._is_written = False
+
+    async def _write_late(self) -> None:
+        while True:
+            await asyncio.sleep(WRITE_AGAIN_SECONDS)
+            if not self._is_written:
+                self._try_write()
 
     def _write(self) -> None:
         state = State(
@@ -85,6 +103,7 @@ class Supervisor:
             processes=tuple(_record(keeper) for keeper in self._stack.keepers.values()),
         )
         write_state(self._stack.var, state)
+        self._is_written = True
 
 
 def _record(keeper: Keeper) -> ProcessRecord:
@@ -92,7 +111,7 @@ def _record(keeper: Keeper) -> ProcessRecord:
     return ProcessRecord(
         name=unit.name,
         pid=keeper.running.pid,
-        created=keeper.running.created,
+        started=keeper.running.started,
         port=unit.port,
         stop_signal=unit.stop_signal,
         has_health=unit.stage not in INFRASTRUCTURE_STAGES,
@@ -101,5 +120,8 @@ def _record(keeper: Keeper) -> ProcessRecord:
 
 def supervise(supervisor: Supervisor) -> int:
     """Run a supervisor in this process; returns its exit status."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    handler, formatter = logging.StreamHandler(), logging.Formatter("%(asctime)s %(levelname)s %(message)s")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
     return asyncio.run(supervisor.run())

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import psutil
 
-from deploy.local.state import has_ended
+from deploy.local.state import has_ended, start_of
 from deploy.local.system import ROOT, StartError
 
 POLL_SECONDS = 0.1
@@ -62,7 +62,7 @@ class Running:
             raise StartError(f"{unit.name} could not be started: {error}.") from error
         self.pid = self._popen.pid
         self._process = psutil.Process(self.pid)
-        self.created = self._process.create_time()
+        self.started = start_of(self.pid)
 
     @property
     def is_alive(self) -> bool:

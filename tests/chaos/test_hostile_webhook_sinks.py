@@ -22,6 +22,7 @@ from shared.memory_bus import InMemoryBus
 from shared.migrations import migrate
 from shared.testing.events import make_event
 from shared.testing.waiting import eventually
+from tests.support.names import names_from
 from tests.support.sinks import Sink, project_with_hook, settings_of
 
 MEGABYTE = 1 << 20
@@ -148,16 +149,7 @@ async def test_a_name_that_leads_inside_after_it_was_registered(
     """DNS rebinding: public when it is checked, loopback when it is called; nobody is connected to."""
     await migrate(database_url, "projects", MIGRATIONS)
     settings, inside, address = settings_of(database_url, allow_private=False), Sink(), "93.184.215.14"
-    loop = asyncio.get_running_loop()
-    honest = loop.getaddrinfo
-
-    async def rebinding(host: Any, port: Any, **options: Any) -> Any:
-        if host != "rebinding.example":
-            return await honest(host, port, **options)
-        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (address, port))]
-
-    monkeypatch.setattr(loop, "getaddrinfo", rebinding)
-    async with inside.serving() as hook:
+    async with names_from(lambda _name: [address], monkeypatch), inside.serving() as hook:
         tenant, port = new_id(), hook.rsplit(":", 1)[1]
         project_id = await project_with_hook(settings, tenant, f"https://rebinding.example:{port}")
         address = "127.0.0.1"

@@ -15,6 +15,7 @@ import dns.resolver
 
 from call_service.carriers.sip.flow import Address
 from call_service.carriers.sip.syntax import SipUri
+from shared.http_client import addresses_of
 
 MAX_TARGETS = 8
 DNS_SECONDS = 3.0
@@ -69,11 +70,9 @@ class DnsLookup:
 
     async def addresses(self, host: str) -> list[str]:
         try:
-            async with asyncio.timeout(DNS_SECONDS):
-                found = await asyncio.get_running_loop().getaddrinfo(host, None, type=2)
+            return await addresses_of(host)
         except (OSError, TimeoutError, UnicodeError):
             return []
-        return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 class Resolver:

@@ -6,14 +6,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+import urllib.request
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
 import pytest
 
-from deploy.local import control
+from deploy.local import control, logs
 from deploy.local.state import ProcessRecord, State, find, read_state, this_process, wait_ended, write_state
 from deploy.local.system import ROOT, StartError, free_port, is_free
 from tests.integration.deploy.stand_in_supervisor import command_for
@@ -68,6 +70,72 @@ def test_a_second_up_changes_nothing_and_takes_no_time(var: Path) -> None:
     assert time.monotonic() - began < 1
     assert second.processes == first.processes
     assert said == [f"Already running at {first.url}; to use port {port + 1}, run `make down` first."]
+
+
+def answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{url}/health/ready", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
+
+
+def pid_of(var: Path, name: str) -> int:
+    state = read_state(var)
+    assert state is not None
+    return next(record.pid for record in state.processes if record.name == name)
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.02)
+
+
+def test_an_up_of_a_running_stack_waits_for_what_has_just_ended(var: Path) -> None:
+    """It said "ready" at once though nobody answered at its address."""
+    port = free_port()
+    os.kill(next(record.pid for record in up(var, port).processes if record.name == "gateway"), signal.SIGKILL)
+    assert answers(up(var, port).url)
+
+
+def test_an_up_of_a_running_stack_names_what_does_not_get_ready(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    up(var, port)
+    stuck = pid_of(var, "gateway")
+    monkeypatch.setattr(control, "READY_LIMIT_SECONDS", 0.5)
+    os.kill(stuck, signal.SIGSTOP)
+    try:
+        with pytest.raises(StartError, match="Not ready: gateway"):
+            up(var, port)
+    finally:
+        os.kill(stuck, signal.SIGCONT)
+
+
+def test_a_state_that_cannot_be_written_stops_neither_the_restarts_nor_down(var: Path) -> None:
+    """A full disk ended the watch of the program for ever, and the stop before its last stages."""
+    state = up(var, free_port())
+    old, in_the_way = pid_of(var, "gateway"), var / "run/state.draft"
+    in_the_way.mkdir()
+    os.kill(old, signal.SIGKILL)
+    log = var / "log/supervisor.log"
+    wait_until(lambda: "gateway was started again" in log.read_text() and answers(state.url))
+    in_the_way.rmdir()
+    wait_until(lambda: pid_of(var, "gateway") != old)
+    in_the_way.mkdir()
+    assert control.down(var)
+    assert processes_about(var) == []
+    assert read_state(var) is None
+
+
+def test_logs_are_stamped_in_utc_wherever_the_machine_is(var: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Local times were taken for UTC, so `make logs` put lines hours away from those of the same moment."""
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    up(var, free_port())
+    for name in ("postgres", "supervisor"):
+        [line] = logs.recent([var / f"log/{name}.log"], 1)
+        assert abs(datetime.now(UTC) - datetime.fromisoformat(line.when)) < timedelta(minutes=5), line
 
 
 def test_two_ups_at_once_start_one_stack(var: Path) -> None:
@@ -128,7 +196,7 @@ def test_a_port_in_use_is_said_before_anything_starts(var: Path) -> None:
 
 def test_a_pid_that_belongs_to_somebody_else_by_now_is_left_alone(var: Path) -> None:
     with subprocess.Popen(["sleep", "600"]) as stranger:
-        old = ProcessRecord(name="supervisor", pid=stranger.pid, created=1.0)
+        old = ProcessRecord(name="supervisor", pid=stranger.pid, started="long ago")
         write_state(var, State(supervisor=old, url="http://127.0.0.1:1", phase="ready", processes=(old,)))
         assert control.running_state(var) is None
         assert not control.down(var)

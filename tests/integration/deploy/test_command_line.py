@@ -1,7 +1,9 @@
 """`python -m deploy.local` as the Makefile calls it."""
 
+import socket
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -53,10 +55,29 @@ def test_status_shows_what_runs_and_what_does_not(
 
 
 def test_status_fails_when_a_process_is_gone(tmp_path: Path) -> None:
-    gone = this_process("gateway").model_copy(update={"created": 1.0, "has_health": True})
+    gone = this_process("gateway").model_copy(update={"started": "long ago", "has_health": True})
     write_state(tmp_path, State(supervisor=this_process("me"), url="http://here", phase="ready", processes=(gone,)))
     done = local(tmp_path, "status")
     assert done.returncode == 1
+    assert "NO" in done.stdout
+
+
+def close_two(server: socket.socket) -> None:
+    for _ in range(2):  # aiohttp asks again when it is disconnected
+        connection, _address = server.accept()
+        connection.recv(65536)  # closing without having read it would be a reset
+        connection.close()
+
+
+def test_status_survives_a_process_that_closes_its_connections(tmp_path: Path) -> None:
+    """It ended with a traceback."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(20)
+        threading.Thread(target=close_two, args=(server,)).start()
+        closing = this_process("gateway").model_copy(update={"port": server.getsockname()[1], "has_health": True})
+        write_state(tmp_path, State(supervisor=this_process("me"), url="http://here", processes=(closing,)))
+        done = local(tmp_path, "status")
+    assert (done.returncode, done.stderr) == (1, "")
     assert "NO" in done.stdout
 
 

@@ -47,7 +47,7 @@ async def customer(stack: Stack) -> AsyncIterator[Customer]:
 
 def record(stack: Stack, name: str) -> ProcessRecord:
     keeper = stack.keepers[name]
-    return ProcessRecord(name=name, pid=keeper.running.pid, created=keeper.running.created, port=keeper.unit.port)
+    return ProcessRecord(name=name, pid=keeper.running.pid, started=keeper.running.started, port=keeper.unit.port)
 
 
 async def doctor(var: Path, *arguments: str, **env: str) -> tuple[int, dict[str, Any]]:

@@ -1,10 +1,13 @@
 """A RabbitMQ node of our own: only for this machine, keeps its data, leaves nothing behind."""
 
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import aio_pika
 import psutil
+import pytest
 
+from deploy.local import logs
 from deploy.local.rabbitmq import start_rabbitmq
 from deploy.local.system import is_free
 from deploy.local.unit import Running
@@ -15,7 +18,8 @@ async def stop(programs: list[Running]) -> None:
         await program.stop()
 
 
-async def test_a_node_keeps_messages_and_leaves_nothing(tmp_path: Path) -> None:
+async def test_a_node_keeps_messages_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
     programs, url = await start_rabbitmq(tmp_path)
     try:
         async with await aio_pika.connect(url) as connection, connection.channel() as channel:
@@ -28,6 +32,8 @@ async def test_a_node_keeps_messages_and_leaves_nothing(tmp_path: Path) -> None:
     assert not any(
         str(tmp_path) in " ".join(process.info["cmdline"] or ()) for process in psutil.process_iter(["cmdline"])
     )
+    [line] = logs.recent([tmp_path / "log/rabbitmq.log"], 1)
+    assert abs(datetime.now(UTC) - datetime.fromisoformat(line.when)) < timedelta(minutes=5), line
 
     programs, url = await start_rabbitmq(tmp_path)
     try:

@@ -3,7 +3,6 @@
 import asyncio
 import datetime as dt
 import gzip
-import socket
 import ssl
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -14,21 +13,26 @@ from typing import Any
 
 import aiohttp
 import pytest
+import uvloop
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from shared import http_client
 from shared.http_client import (
     MAX_BODY_BYTES,
     BlockedAddressError,
     DeliveryFailedError,
     GuardedClient,
     InvalidUrlError,
+    addresses_of,
     check_url,
     no_redirects,
 )
+from shared.testing.waiting import eventually
+from tests.support.names import names_from
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 Speech = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
@@ -70,6 +74,10 @@ async def private() -> AsyncIterator[GuardedClient]:
 async def guarded() -> AsyncIterator[GuardedClient]:
     async with GuardedClient(total_timeout=timedelta(seconds=5)) as client:
         yield client
+
+
+async def _ok(_request: web.Request) -> web.Response:
+    return web.Response()
 
 
 async def test_body_and_headers_arrive_and_the_answer_comes_back(private: GuardedClient) -> None:
@@ -288,28 +296,19 @@ async def test_a_private_address_is_not_connected_to(guarded: GuardedClient, hos
     assert not connected.is_set()
 
 
-async def test_a_name_that_changes_after_the_check_is_still_refused(
-    guarded: GuardedClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_name_that_changes_after_the_check_is_still_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """DNS rebinding: the name leads to a public address when it is registered, and inside when it is called."""
     addresses = iter(["93.184.215.14", "127.0.0.1"])
-
-    async def rebinding(_host: str, port: int, **_options: Any) -> list[Any]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (next(addresses), port))]
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", rebinding)
-    await check_url("https://rebinding.example/")
-    with pytest.raises(BlockedAddressError):
-        await guarded.post("https://rebinding.example/", b"", {})
+    async with names_from(lambda _name: [next(addresses)], monkeypatch), GuardedClient() as guarded:
+        await check_url("https://rebinding.example/")
+        with pytest.raises(BlockedAddressError):
+            await guarded.post("https://rebinding.example/", b"", {})
 
 
 async def test_one_private_address_among_others_is_enough_to_refuse_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    async def mixed(_host: str, port: int, **_options: Any) -> list[Any]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (ip, port)) for ip in ("93.184.215.14", "10.0.0.1")]
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", mixed)
-    with pytest.raises(InvalidUrlError, match="public internet"):
-        await check_url("https://mixed.example/")
+    async with names_from(lambda _name: ["93.184.215.14", "10.0.0.1"], monkeypatch):
+        with pytest.raises(InvalidUrlError, match="public internet"):
+            await check_url("https://mixed.example/")
 
 
 @pytest.mark.parametrize("host", [f"{'a' * 64}.com", "a..com"])
@@ -322,15 +321,49 @@ async def test_a_host_that_can_have_no_address_is_refused(host: str, private: Gu
 
 
 async def test_an_unknown_host_is_refused_and_a_silent_name_server_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    errors = iter([socket.EAI_NONAME, socket.EAI_AGAIN])
+    monkeypatch.setattr(http_client, "RESOLVE_TIMEOUT_SECONDS", 0.2)
+    async with names_from(lambda name: None if name.startswith("silent") else [], monkeypatch):
+        with pytest.raises(InvalidUrlError, match="unknown"):
+            await check_url("https://unknown.example/")
+        await check_url("https://silent.example/")
 
-    async def failing(_host: str, _port: int, **_options: Any) -> list[Any]:
-        raise socket.gaierror(next(errors), "told to fail")
 
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", failing)
-    with pytest.raises(InvalidUrlError, match="unknown"):
-        await check_url("https://example.com/")
-    await check_url("https://example.com/")
+async def test_the_hosts_file_is_obeyed_and_ip_addresses_are_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with names_from(lambda _name: None, monkeypatch):
+        assert "127.0.0.1" in await addresses_of("localhost")
+        assert await addresses_of("192.0.2.1") == ["192.0.2.1"]
+        assert await addresses_of("2001:db8::1") == ["2001:db8::1"]
+        assert await addresses_of("0x7f.1") == ["127.0.0.1"]
+
+
+def test_names_whose_servers_are_silent_delay_nobody_else(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvloop looks up two names at a time and ends none early: two silent ones stopped all DNS of a process."""
+    uvloop.run(_with_silent_names(monkeypatch))
+
+
+async def _with_silent_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: set[str] = set()
+
+    def answers(name: str) -> list[str] | None:
+        asked.add(name)
+        return None if name.startswith("silent") else ["127.0.0.1"]
+
+    async with (
+        names_from(answers, monkeypatch),
+        serving(_ok) as url,
+        GuardedClient(allow_private=True) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        silent = [f"https://silent{number}.example/" for number in range(100)]
+        hanging = [group.create_task(client.post(one, b"", {})) for one in silent]
+        await eventually(lambda: len(asked) >= len(silent))
+        async with asyncio.timeout(5):
+            answer = await client.post(url.replace("127.0.0.1", "known.example"), b"", {})
+            assert answer.status == 200
+            assert await addresses_of("other.example") == ["127.0.0.1"]
+            assert await asyncio.get_running_loop().getaddrinfo("localhost", 80)
+        for task in hanging:
+            task.cancel()
 
 
 async def test_http_is_refused_without_a_connection(guarded: GuardedClient) -> None:

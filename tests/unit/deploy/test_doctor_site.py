@@ -16,7 +16,9 @@ ROLES |= {"call-worker": "calls"}
 
 
 def state(*names: str) -> State:
-    records = tuple(ProcessRecord(name=name, pid=100 + n, created=1.0, port=9000 + n) for n, name in enumerate(names))
+    records = tuple(
+        ProcessRecord(name=name, pid=100 + n, started="long ago", port=9000 + n) for n, name in enumerate(names)
+    )
     return State(supervisor=this_process("test"), url="http://127.0.0.1:8080", phase="ready", processes=records)
 
 

@@ -41,10 +41,14 @@ FROM_THE_USER = {
 }
 
 
-def compose() -> dict[str, Any]:
-    text = (ROOT / "docker-compose.yml").read_text()
-    filled = re.sub(r"\$\{(\w+)(?::[-?]([^}]*))?\}", lambda match: FROM_THE_USER.get(match[1], match[2] or ""), text)
-    document: dict[str, Any] = YAML(typ="safe").load(filled)
+def compose(**user_env: str) -> dict[str, Any]:
+    """The file as Compose reads it: a default may hold a variable with a default (Compose spec, interpolation)."""
+    text, given, is_filled = (ROOT / "docker-compose.yml").read_text(), FROM_THE_USER | user_env, True
+    while is_filled:
+        text, is_filled = re.subn(
+            r"\$\{(\w+)(?::[-?]([^${}]*))?\}", lambda match: given.get(match[1], match[2] or ""), text
+        )
+    document: dict[str, Any] = YAML(typ="safe").load(text)
     return document
 
 
@@ -64,6 +68,20 @@ def load(settings: type[ProcessSettings], env: dict[str, str], monkeypatch: pyte
     with monkeypatch.context() as patch:
         patch.setattr("os.environ", env)
         return load_settings(settings)
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ({}, "http://127.0.0.1:8080"),
+        ({"PORT": "9000"}, "http://127.0.0.1:9000"),
+        ({"PORT": "9000", "PUBLIC_URL": "https://calls.example.com"}, "https://calls.example.com"),
+    ],
+)
+def test_the_public_address_follows_the_port(given: dict[str, str], url: str) -> None:
+    gateway = compose(**given)["services"]["gateway"]
+    assert gateway["environment"]["PUBLIC_URL"] == url
+    assert gateway["ports"] == [f"127.0.0.1:{given.get('PORT', '8080')}:8080"]
 
 
 def test_compose_is_valid() -> None:
