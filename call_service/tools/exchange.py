@@ -82,6 +82,8 @@ class Exchange:
             if use.result:
                 for output in use.result.outputs:
                     yield output
+        if not takes_time and not self.is_settled(has_spoken=has_spoken):
+            yield Working()  # what comes now is the time of the model's next answer
 
 
 def _function(call: ToolCall) -> Mapping[str, str]:

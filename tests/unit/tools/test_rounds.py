@@ -110,3 +110,11 @@ async def test_the_models_time_begins_when_its_tools_have_ended() -> None:
     times = [(output, loop.time()) async for output in in_rounds(model.ask, model.use)]
     assert [output for output, _ in times] == [Working(), Working(), HI]
     assert times[1][1] - times[0][1] >= 0.19
+
+
+async def test_the_answer_behind_a_silent_tool_has_the_time_of_an_answer() -> None:
+    """Both answers together had to come in the time of one, or the model was taken for late."""
+    model = Model([call("collect")], [HI])
+    assert [output async for output in in_rounds(model.ask, model.use)] == [Working(), HI]
+    spoken = Model([HI, call("collect")])
+    assert [output async for output in in_rounds(spoken.ask, spoken.use)] == [HI]
