@@ -114,7 +114,8 @@ async def test_the_models_time_begins_when_its_tools_have_ended() -> None:
 
 async def test_the_answer_behind_a_silent_tool_has_the_time_of_an_answer() -> None:
     """Both answers together had to come in the time of one, or the model was taken for late."""
-    model = Model([call("collect")], [HI])
+    noted = ToolCall("call_collect", "collect", {"field": "day", "value": "Friday"})
+    model = Model([noted], [HI])
     assert [output async for output in in_rounds(model.ask, model.use)] == [Working(), HI]
-    spoken = Model([HI, call("collect")])
+    spoken = Model([HI, noted])
     assert [output async for output in in_rounds(spoken.ask, spoken.use)] == [HI]
