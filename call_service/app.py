@@ -1,7 +1,6 @@
 """The API process of call_service: HTTP, the outbox relay and the sweeper."""
 
 from collections.abc import AsyncIterator
-from datetime import timedelta
 
 import aiohttp
 from aiohttp import web
@@ -128,8 +127,7 @@ def build_app(settings: CallApiSettings, bus: EventBus | None = None) -> web.App
     async def housekeeping(app: web.Application) -> AsyncIterator[None]:
         calls = app[CALLS]
         wrap_up = WrapUp(calls.db, calls.analyzer, app[RECORDINGS], calls.public_url, settings.provider_prices)
-        lease = timedelta(seconds=settings.lease_seconds)
-        sweeper = Sweeper(wrap_up, owner_name("sweeper"), lease, settings.sweep_seconds)
+        sweeper = Sweeper(wrap_up, owner_name("sweeper"), settings.sweep_seconds)
         measuring = measure_forever(lambda: gauges.measure(calls.db))
         paces = running(prune_forever(calls.db, PRUNE_PACES, 2 * LONGEST_SPACING), "pruning paces")
         refused = running(prune_forever(calls.db, refusals.PRUNE, refusals.KEPT_FOR), "pruning refusals")

@@ -80,6 +80,7 @@ class Context(Generic[BodyT]):
 
 HandlerOf = Callable[[Context[BodyT]], Awaitable[Answer]]
 Handler = HandlerOf[Any]
+Afterwards = Callable[[Context[Any], web.StreamResponse], Awaitable[None]]
 
 
 def invalid_request(errors: Sequence[FieldError]) -> ApiError:
@@ -102,6 +103,7 @@ class Endpoint:
     `invalid` makes the error for a malformed body. `scope`: what an `any` endpoint's credentials must be allowed to do.
     `idempotent`: takes an Idempotency-Key, see `shared.idempotency`. `is_form`: the body comes as multipart/form-data,
     files included, see `shared.forms`. `by_stream_token`: the gateway takes a stream token in the query as well.
+    `afterwards` brings the answer up to date outside the transaction of an `idempotent` endpoint, a repeated one too.
     """
 
     method: str
@@ -122,6 +124,7 @@ class Endpoint:
     content_type: str = "application/json"
     idempotent: bool = False
     by_stream_token: bool = False
+    afterwards: Afterwards | None = None
 
     @property
     def summary(self) -> str:
@@ -275,14 +278,19 @@ def _serve(endpoint: Endpoint) -> Callable[[web.Request], Awaitable[web.StreamRe
 
     async def answer(request: web.Request, principal: Principal | None, values: Any) -> web.StreamResponse:
         body = validate(endpoint.body, values, endpoint.invalid) if endpoint.body else None
+        context = Context(request, body, principal)
 
         async def work() -> web.StreamResponse:
-            return _render(await endpoint.handler(Context(request, body, principal)), endpoint.status)
+            return _render(await endpoint.handler(context), endpoint.status)
 
-        if not endpoint.idempotent:
-            return await work()
-        tenant = principal.tenant if principal else None
-        return await request.app[IDEMPOTENCY].once(request, tenant, _canonical(values), work)
+        if endpoint.idempotent:
+            tenant = principal.tenant if principal else None
+            response = await request.app[IDEMPOTENCY].once(request, tenant, _canonical(values), work)
+        else:
+            response = await work()
+        if endpoint.afterwards and response.status == endpoint.status:
+            await endpoint.afterwards(context, response)
+        return response
 
     return serve
 

@@ -264,6 +264,11 @@ async def account(tx: Tx, batch_id: str, cost: Decimal, *, is_final: bool, break
     return batch_of(row)
 
 
+async def spend(tx: Tx, batch_id: str, cost: Decimal) -> None:
+    """Add to what a batch has spent."""
+    await tx.execute("UPDATE batches SET spent = spent + $2 WHERE id = $1", batch_id, cost)
+
+
 async def complete(tx: Tx, batch: Batch) -> Batch | None:
     """Close a locked batch that has nothing left to do. None: it has, or it was closed before."""
     row = await tx.fetchrow(

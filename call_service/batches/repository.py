@@ -216,6 +216,16 @@ async def cancel_of_project(tx: Tx, project_id: str) -> list[Batch]:
     return [batch_of(row) for row in rows]
 
 
+async def left_by_deleted_projects(db: Database, limit: int) -> list[str]:
+    """Deleted projects that have batches that are not finished."""
+    rows = await db.fetch(
+        """SELECT DISTINCT project_id FROM batches JOIN deleted_projects USING (project_id)
+            WHERE status NOT IN ('completed', 'canceled') LIMIT $1""",
+        limit,
+    )
+    return [str(row["project_id"]) for row in rows]
+
+
 async def resume(tx: Tx, batch_id: str, budget: Decimal | None) -> Batch:
     """Let a locked batch go on, with a fresh circuit breaker, and with another budget where one is given."""
     row = await tx.fetchrow(

@@ -49,12 +49,21 @@ def allowance(batch: Batch, limit: int, dial_cost: Decimal) -> int:
         room.append(1 - batch.active)
     if batch.budget is not None and dial_cost:
         room.append(int((batch.budget - batch.spent) / dial_cost) - batch.active)
+    if _is_all_spent(batch):
+        return 0
     return max(0, min(room))
 
 
 def is_budget_spent(batch: Batch, dial_cost: Decimal) -> bool:
     """Not even one more call fits, and none is live that could turn out cheaper."""
-    return batch.budget is not None and not batch.active and batch.spent + dial_cost > batch.budget
+    if batch.budget is None or batch.active:
+        return False
+    return _is_all_spent(batch) or batch.spent + dial_cost > batch.budget
+
+
+def _is_all_spent(batch: Batch) -> bool:
+    """Also where the carrier costs nothing: vendors may."""
+    return batch.budget is not None and bool(batch.spent) and batch.spent >= batch.budget
 
 
 def paces(batch: Batch) -> list[Pace]:

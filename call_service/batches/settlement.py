@@ -1,5 +1,7 @@
 """What the end of a call means for its batch, in the transaction that ends the call."""
 
+from decimal import Decimal
+
 from call_service.batches import dialing_queries as queries
 from call_service.batches import events, repository, rules
 from call_service.batches.domain import Batch, BatchStatus
@@ -32,6 +34,12 @@ async def settle(tx: Tx, call: Call) -> None:
         batch = await _opened(tx, batch, breaker)
     await events.report(tx, batch)
     await calls.wake_workers(tx)
+
+
+async def settle_late(tx: Tx, call: Call, cost: Decimal) -> None:
+    """Add what a call cost after its end, for its analysis, to what its batch has spent."""
+    if call.batch_id is not None:
+        await queries.spend(tx, call.batch_id, cost)
 
 
 async def _opened(tx: Tx, batch: Batch, breaker: rules.Breaker) -> Batch:

@@ -56,8 +56,7 @@ class Judge:
             variables = self._variables(row.cells)
             return Verdict(row.number, number, self._lane(number, row.cells), variables, None)
         except _RejectedError as error:
-            shown = number[:MAX_NUMBER].replace("\x00", "")
-            return Verdict(row.number, shown, ANY_TIME, {}, str(error))
+            return Verdict(row.number, _storable(number[:MAX_NUMBER]), ANY_TIME, {}, _storable(str(error)))
 
     @staticmethod
     def _check(row: Row, number: str) -> None:
@@ -93,6 +92,11 @@ class Judge:
         lane = " ".join(zones)
         self.lanes[lane] = opens
         return lane
+
+
+def _storable(text: str) -> str:
+    """Without U+0000, which no text of Postgres may contain; reasons quote the names of columns and variables."""
+    return text.replace("\x00", "")
 
 
 def _merged(cells: dict[str, str]) -> dict[str, str]:

@@ -1,7 +1,11 @@
 """The endpoints that command a live call. Each waits up to two seconds for what comes of it."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
+
+import orjson
+from aiohttp import web
 
 from call_service.calls import errors
 from call_service.calls.commands import Kind
@@ -31,6 +35,16 @@ async def _command(ctx: Context[Any], kind: Kind, arguments: Mapping[str, Any]) 
     return CommandAnswer(command=CommandObject.of(command))
 
 
+async def _result(ctx: Context[Any], response: web.StreamResponse) -> None:
+    """Wait for what comes of the command; only once it is committed does its worker see it."""
+    assert isinstance(response, web.Response)
+    assert isinstance(response.body, bytes)
+    asked = orjson.loads(response.body)["command"]
+    with suppress(errors.CommandNotFoundError):  # a key can be repeated when the call is deleted
+        command = await ctx.request.app[CALLS].command_result(asked["call_id"], asked["command_id"])
+        response.body = CommandAnswer(command=CommandObject.of(command)).model_dump_json(by_alias=True).encode()
+
+
 @router.add(
     "POST",
     "/call/{call_id}/say",
@@ -41,6 +55,7 @@ async def _command(ctx: Context[Any], kind: Kind, arguments: Mapping[str, Any]) 
     answer=CommandAnswer,
     errors=REFUSALS,
     invalid=unprocessable,
+    afterwards=_result,
 )
 async def say(ctx: Context[SayRequest]) -> CommandAnswer:
     """Let the agent say something."""
@@ -57,6 +72,7 @@ async def say(ctx: Context[SayRequest]) -> CommandAnswer:
     answer=CommandAnswer,
     errors=REFUSALS,
     invalid=unprocessable,
+    afterwards=_result,
 )
 async def press_keys(ctx: Context[DtmfRequest]) -> CommandAnswer:
     """Press keys towards the other party."""
@@ -73,20 +89,35 @@ async def press_keys(ctx: Context[DtmfRequest]) -> CommandAnswer:
     answer=CommandAnswer,
     errors=[*REFUSALS, errors.TransferNotAllowedError],
     invalid=unprocessable,
+    afterwards=_result,
 )
 async def transfer(ctx: Context[TransferRequest]) -> CommandAnswer:
     """Let the other party talk with somebody else; the agent goes on where that fails."""
     return await _command(ctx, "transfer", ctx.body.model_dump())
 
 
-@router.add("POST", "/call/{call_id}/hold", scope=Scope.CALLS_WRITE, status=202, answer=CommandAnswer, errors=REFUSALS)
+@router.add(
+    "POST",
+    "/call/{call_id}/hold",
+    scope=Scope.CALLS_WRITE,
+    status=202,
+    answer=CommandAnswer,
+    errors=REFUSALS,
+    afterwards=_result,
+)
 async def hold(ctx: Context[None]) -> CommandAnswer:
     """Put the other party on hold: the agent neither hears nor speaks."""
     return await _command(ctx, "hold", {})
 
 
 @router.add(
-    "POST", "/call/{call_id}/unhold", scope=Scope.CALLS_WRITE, status=202, answer=CommandAnswer, errors=REFUSALS
+    "POST",
+    "/call/{call_id}/unhold",
+    scope=Scope.CALLS_WRITE,
+    status=202,
+    answer=CommandAnswer,
+    errors=REFUSALS,
+    afterwards=_result,
 )
 async def unhold(ctx: Context[None]) -> CommandAnswer:
     """Go on talking."""

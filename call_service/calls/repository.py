@@ -188,12 +188,16 @@ async def personalise(
 
 
 async def renew(db: Database, owner: str, lease: timedelta, held: Mapping[str, int]) -> set[str]:
-    """Renew the leases of `held` (call id → fence). Returns the ids that are still this owner's."""
+    """Renew the leases of `held` (call id → fence). Returns the ids that are still this owner's.
+
+    A row that somebody has locked is not waited for, which would cost the others their leases; it is kept meanwhile.
+    """
     rows = await db.fetch(
-        """UPDATE calls SET lease_until = now() + $2
-           FROM unnest($3::uuid[], $4::bigint[]) AS held (id, fence)
-           WHERE calls.id = held.id AND calls.fence = held.fence AND calls.owner = $1
-           RETURNING calls.id""",
+        """WITH held AS (SELECT * FROM unnest($3::uuid[], $4::bigint[]) AS held (id, fence)),
+               free AS (SELECT calls.id FROM calls JOIN held USING (id, fence) WHERE owner = $1
+                        FOR NO KEY UPDATE OF calls SKIP LOCKED),
+               renewed AS (UPDATE calls SET lease_until = now() + $2 FROM free WHERE calls.id = free.id)
+           SELECT id FROM calls JOIN held USING (id, fence) WHERE owner = $1""",
         owner,
         lease,
         list(held),
@@ -202,11 +206,14 @@ async def renew(db: Database, owner: str, lease: timedelta, held: Mapping[str, i
     return {str(row["id"]) for row in rows}
 
 
-async def advance(tx: Tx, call_id: str, fence: int, status: Status, carrier: str | None = None) -> Call | None:
-    """Move a live call on. None: the fence was lost, or the call is past this state."""
+async def advance(
+    tx: Tx, call_id: str, fence: int, status: Status, *, carrier: str | None = None, lease: timedelta | None = None
+) -> Call | None:
+    """Move a live call on, and renew its lease by `lease`. None: the fence was lost, or the call is past this state."""
     row = await tx.fetchrow(
         """UPDATE calls SET status = $3,
                 carrier = coalesce($5, carrier),
+                lease_until = coalesce(now() + $6::interval, lease_until),
                 initiated_at = CASE WHEN $3 = 'initiated' THEN now() ELSE initiated_at END,
                 answered_at = CASE WHEN $3 = 'in-progress' THEN now() ELSE answered_at END
             WHERE id = $1 AND fence = $2 AND status = ANY($4) RETURNING *""",
@@ -215,6 +222,7 @@ async def advance(tx: Tx, call_id: str, fence: int, status: Status, carrier: str
         status.value,
         [state.value for state in allowed_before(status)],
         carrier,
+        lease,
     )
     return call_of(row) if row else None
 
@@ -274,16 +282,11 @@ async def charge(tx: Tx, call_id: str, lines: Sequence[CostLine], currency: str)
     return call_of(row)
 
 
-async def add_turn(
-    tx: Tx, call_id: str, fence: int, *, position: int, turn: CallTurn, timings: Mapping[str, Any]
-) -> Call | None:
-    """Append a turn; repeating it is harmless. None: the fence was lost."""
-    call = await lock_held(tx, call_id, fence)
-    if call is None:
-        return None
-    await tx.execute(
+async def add_turn(tx: Tx, call_id: str, *, position: int, turn: CallTurn, timings: Mapping[str, Any]) -> bool:
+    """Append a turn to a call that is locked by its fence. False: it is there already."""
+    row = await tx.fetchrow(
         """INSERT INTO call_turns (call_id, position, role, text, start_ms, end_ms, interrupted, timings)
-           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING""",
+           VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT DO NOTHING RETURNING position""",
         call_id,
         position,
         turn.role,
@@ -293,7 +296,7 @@ async def add_turn(
         turn.interrupted,
         dict(timings),
     )
-    return call
+    return row is not None
 
 
 async def complete(

@@ -178,7 +178,7 @@ class Calls:
         return call
 
     async def command(self, tenant: str, call_id: str, kind: commands.Kind, arguments: Mapping[str, Any]) -> Command:
-        """Ask the worker of an answered call for something; waits a moment for what comes of it.
+        """Ask the worker of an answered call for something; `command_result` says what comes of it.
 
         Raises:
             CallNotFoundError, CallNotInProgressError, CallEndedError, TooManyCommandsError
@@ -191,12 +191,19 @@ class Calls:
                 raise TransferNotAllowedError
             if await commands.open_count(tx, call.id) >= commands.MAX_OPEN:
                 raise TooManyCommandsError
-            command = await commands.add(tx, call.id, kind, arguments)
+            return await commands.add(tx, call.id, kind, arguments)
+
+    async def command_result(self, call_id: str, command_id: str) -> Command:
+        """What came of a command that is committed; waits a moment for it.
+
+        Raises CommandNotFoundError.
+        """
+        command = await self._command(call_id, command_id)
         with suppress(TimeoutError):
             async with asyncio.timeout(COMMAND_SECONDS):
                 while command.state == "accepted":
                     await asyncio.sleep(_CONFIRM_POLL_SECONDS)
-                    command = await self._command(call.id, command.id)
+                    command = await self._command(call_id, command_id)
         return command
 
     async def find_command(self, tenant: str, call_id: str, command_id: str) -> Command:

@@ -10,9 +10,9 @@ from typing import Any
 import structlog
 
 from call_service.analysis import CallFacts, Question, analyze
-from call_service.batches.settlement import settle
+from call_service.batches.settlement import settle, settle_late
 from call_service.calls import events, repository
-from call_service.calls.costs import vendor_lines
+from call_service.calls.costs import total, vendor_lines
 from call_service.calls.domain import Call, CallTurn, Outcome
 from call_service.llm import LlmClient
 from call_service.recordings import RecordingStore
@@ -86,6 +86,7 @@ class WrapUp:
             completed = await repository.complete(tx, call.id, call.fence, recording=recording, analysis=analysis)
             if completed and costs:
                 completed = await repository.charge(tx, call.id, costs, call.currency)
+                await settle_late(tx, completed, total(costs))
             if completed and messages:
                 await signalling.add(tx, call.id, messages)
             if completed:

@@ -19,7 +19,7 @@ from call_service.batches.settlement import settle
 from call_service.calls import commands, events, repository
 from call_service.calls.commands import Command
 from call_service.calls.costs import CostLine, carrier_line
-from call_service.calls.domain import Call, CallTurn, Outcome, Status
+from call_service.calls.domain import LIVE, Call, CallTurn, Outcome, Status
 from call_service.capacity import repository as capacity
 from call_service.capacity.domain import Limits
 from shared.db import Database, DatabaseUnavailableError, Tx
@@ -28,10 +28,15 @@ log = structlog.get_logger(__name__)
 
 MAX_PENDING = 1000
 PATIENCE_SECONDS = 120.0
-# Characters: nobody talks for so long, but a vendor's answer may be a megabyte. (Nor does Postgres store its U+0000.)
+# Characters: nobody talks for so long, but a vendor's answer may be a megabyte.
 MAX_TURN = 20_000
 
 Write = Callable[[Tx], Awaitable[Call | None]]
+
+
+def _storable(text: str) -> str:
+    """Without U+0000, which a vendor's answer may hold and Postgres can't."""
+    return text.replace("\x00", "")
 
 
 class FenceLostError(Exception):
@@ -76,19 +81,17 @@ class Journal:
 
     def advance(self, status: Status) -> None:
         """Queue a move to a live state."""
-        self._submit(lambda tx: self._advance(tx, status, None))
+        self._submit(lambda tx: self._advance(tx, status))
 
     def turn(self, turn: CallTurn, timings: dict[str, Any]) -> None:
         """Queue a line of the transcript."""
         position = self._position
         self._position += 1
-        turn = replace(turn, text=turn.text.replace("\x00", "")[:MAX_TURN])
+        turn = replace(turn, text=_storable(turn.text)[:MAX_TURN])
 
         async def write(tx: Tx) -> Call | None:
-            call = await repository.add_turn(
-                tx, self.call.id, self.call.fence, position=position, turn=turn, timings=timings
-            )
-            if call:
+            call = await repository.lock_held(tx, self.call.id, self.call.fence)
+            if call and await repository.add_turn(tx, call.id, position=position, turn=turn, timings=timings):
                 await events.publish_turn(tx, call, turn, timings)
             return call
 
@@ -167,8 +170,10 @@ class Journal:
         """Queue that the second leg is gone."""
         self._submit(lambda tx: repository.set_second_leg(tx, self.call.id, self.call.fence, is_held=False))
 
-    async def intend(self, carrier: str) -> Outcome | None:
+    async def intend(self, carrier: str, lease: timedelta) -> Outcome | None:
         """Commit that this call is about to be dialled, unless its batch or the do-not-call list forbids it.
+
+        The lease begins anew with it, so that nobody else ends the call for so long.
 
         Returns how it is to end instead, None when it may be dialled. Raises FenceLostError, then it must not be.
         """
@@ -180,7 +185,7 @@ class Journal:
             if call is None:
                 return None
             refused = await refusal(tx, call)
-            return call if refused else await self._advance(tx, Status.INITIATED, carrier)
+            return call if refused else await self._advance(tx, Status.INITIATED, carrier, lease)
 
         await self._commit(write)
         return refused
@@ -188,7 +193,7 @@ class Journal:
     async def end(
         self,
         outcome: Outcome,
-        data: dict[str, Any],
+        data: Mapping[str, str],
         price_per_minute: Decimal,
         currency: str,
         vendors: Sequence[CostLine] = (),
@@ -200,7 +205,7 @@ class Journal:
         await self.flushed()
         if self.lost.is_set():
             return False
-        storable = {field: value.replace("\x00", "") for field, value in data.items()}
+        storable = {_storable(field): _storable(value) for field, value in data.items()}
 
         async def write(tx: Tx) -> Call | None:
             ended = await repository.end(tx, self.call.id, self.call.fence, outcome, storable)
@@ -225,11 +230,16 @@ class Journal:
             log.error("too many pending writes", call_id=self.call.id)  # noqa: TRY400 - the trace says nothing
             self.lost.set()
 
-    async def _advance(self, tx: Tx, status: Status, carrier: str | None) -> Call | None:
-        call = await repository.advance(tx, self.call.id, self.call.fence, status, carrier)
+    async def _advance(
+        self, tx: Tx, status: Status, carrier: str | None = None, lease: timedelta | None = None
+    ) -> Call | None:
+        call = await repository.advance(tx, self.call.id, self.call.fence, status, carrier=carrier, lease=lease)
         if call:
             await events.publish(tx, call, self._public_url)
-        return call
+            return call
+        # A commit whose confirmation was lost is tried again, and finds its own work done.
+        call = await repository.lock_held(tx, self.call.id, self.call.fence)
+        return call if call and call.status in LIVE else None
 
     async def _commit(self, write: Write) -> None:
         async for attempt in stamina.retry_context(

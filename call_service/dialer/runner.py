@@ -182,12 +182,13 @@ class CallRunner:
         """Intent first: it is committed before the carrier hears of the call, so that nobody dials it a second time."""
         await self._turn()
         started = asyncio.get_running_loop().time()
-        refused = await self._journal.intend(SIP if self._journal.call.trunk_id else self._tools.carrier.name)
+        lease = self._tools.lease
+        refused = await self._journal.intend(SIP if self._journal.call.trunk_id else self._tools.carrier.name, lease)
         if refused is not None:
             return refused
         if self._is_canceled:
             return CANCELED_BY_API
-        if asyncio.get_running_loop().time() - started > self._tools.lease.total_seconds():
+        if asyncio.get_running_loop().time() - started > lease.total_seconds():
             return WORKER_LOST  # after such a stall the sweeper may have ended the call: dial nobody
         request = self._request()
         try:

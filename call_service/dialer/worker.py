@@ -119,17 +119,16 @@ class Worker:
         """No more calls are taken."""
         return self._is_draining
 
-    def reserve(self) -> bool:
-        """A place for a call that comes in, if there is one; `unreserve` gives it back."""
-        is_free = len(self._live) + self._reserved < self._max_calls
-        self._reserved += is_free
-        return is_free
-
     async def reserve_between_claims(self) -> bool:
-        """As `reserve`, once a claim that is under way knows which of the places it fills. False after 3 s."""
+        """A place for what is not claimed here, if there is one; `unreserve` gives it back.
+
+        It waits until a claim that is under way knows which of the places it fills. False after 3 s.
+        """
         try:
             async with asyncio.timeout(RESERVE_TIMEOUT_SECONDS), self._claiming:
-                return not self._is_draining and self.reserve()
+                is_free = not self._is_draining and len(self._live) + self._reserved < self._max_calls
+                self._reserved += is_free
+                return is_free
         except TimeoutError:
             return False
 

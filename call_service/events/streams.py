@@ -9,6 +9,7 @@ from contextlib import aclosing, contextmanager, suppress
 from typing import NamedTuple
 
 import orjson
+import structlog
 from aiohttp import WSCloseCode, web
 from prometheus_client import Counter, Gauge
 
@@ -16,6 +17,8 @@ from call_service.events.errors import TooManyStreamsError, WebSocketRequiredErr
 from call_service.events.service import Events, Source, StreamClosedError
 from shared.background import running
 from shared.db import DatabaseUnavailableError
+
+log = structlog.get_logger(__name__)
 
 MAX_STREAMS = 10_000
 WRITE_TIMEOUT_SECONDS = 30.0
@@ -28,11 +31,15 @@ CLOSED_STREAMS = Counter("talkstack_event_streams_closed", "Event streams that e
 
 
 class Frame(NamedTuple):
-    """One event of a stream. The one that says why the stream ends has no id, so that the client's stays."""
+    """One event of a stream. The one that says why the stream ends has no id, so that the client's stays.
+
+    `close_code`: of a WebSocket that ends behind it.
+    """
 
     id: str | None
     type: str
     data: bytes
+    close_code: WSCloseCode = WSCloseCode.OK
 
     def as_sse(self) -> bytes:
         head = f"id: {self.id}\n" if self.id else ""
@@ -87,7 +94,7 @@ class EventStreams:
                 async for frame in frames:
                     if frame is not None:
                         await _taken(request, socket.send_str(frame.as_message()))
-                        code = WSCloseCode.TRY_AGAIN_LATER if frame.type == CLOSED else code
+                        code = frame.close_code
             await socket.close(code=code)
 
     async def _frames(self, source: Source, after: int) -> AsyncGenerator[Frame | None]:
@@ -99,6 +106,9 @@ class EventStreams:
             yield _closed(error.reason)
         except DatabaseUnavailableError:
             yield _closed("database_unavailable")
+        except Exception:
+            log.exception("event stream failed")
+            yield _closed("internal_error", WSCloseCode.INTERNAL_ERROR)
 
     @contextmanager
     def _counted(self, kind: str) -> Iterator[None]:
@@ -112,9 +122,9 @@ class EventStreams:
                 self.open_streams -= 1
 
 
-def _closed(reason: str) -> Frame:
+def _closed(reason: str, close_code: WSCloseCode = WSCloseCode.TRY_AGAIN_LATER) -> Frame:
     CLOSED_STREAMS.labels(reason).inc()
-    return Frame(None, CLOSED, orjson.dumps({"type": CLOSED, "reason": reason}))
+    return Frame(None, CLOSED, orjson.dumps({"type": CLOSED, "reason": reason}), close_code)
 
 
 async def _taken(request: web.Request, writing: Awaitable[None]) -> None:

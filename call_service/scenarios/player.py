@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Protocol
 
 import asyncpg
+import stamina
 import structlog
 
 from call_service.scenarios import events, repository
@@ -22,6 +23,8 @@ log = structlog.get_logger(__name__)
 
 POLL_SECONDS = 5.0
 LEASE = timedelta(seconds=30)
+# A report that could not be kept for so long is lost, and another worker plays the scenario again.
+REPORT_PATIENCE = timedelta(minutes=2)
 WORKER_LOST = Observation("failed", "worker_lost")
 BROKEN = Observation("failed", "internal_error")
 
@@ -31,8 +34,8 @@ Play = Callable[[Scenario, Cast], Awaitable[ScenarioReport]]
 class Places(Protocol):
     """The places of a worker, which calls need too."""
 
-    def reserve(self) -> bool:
-        """Take one, if there is one."""
+    async def reserve_between_claims(self) -> bool:
+        """Take one, if there is one that no claim under way fills."""
 
     def unreserve(self) -> None:
         """Give it back."""
@@ -47,7 +50,7 @@ class ScenarioPlayer:
         self._places = places
         self._owner = owner
         self._at_once = at_once
-        self._playing: set[asyncio.Task[None]] = set()
+        self._playing: dict[asyncio.Task[None], Taken] = {}
         self._is_draining = False
         self._taking = asyncio.Lock()
         self._repeater = Repeater(db, repository.CHANNEL, self._keep, poll_seconds=POLL_SECONDS)
@@ -85,24 +88,23 @@ class ScenarioPlayer:
 
     async def _take(self) -> None:
         if self._playing:
-            await repository.renew(self._db, self._owner, LEASE)
-        places = self._reserved(self._at_once - len(self._playing))
+            await repository.renew(self._db, LEASE, list(self._playing.values()))
+        wanted, places = self._at_once - len(self._playing), 0
         taken: list[Taken] = []
         try:
+            while places < wanted and await self._places.reserve_between_claims():
+                places += 1
             taken = await repository.take(self._db, self._owner, LEASE, places) if places else []
         finally:
             for _ in range(places - len(taken)):
                 self._places.unreserve()
         for one in taken:
             task = asyncio.create_task(self._one(one), name=f"scenario {one.position} of {one.test_id}")
-            self._playing.add(task)
+            self._playing[task] = one
             task.add_done_callback(self._played)
 
-    def _reserved(self, wanted: int) -> int:
-        return sum(self._places.reserve() for _ in range(wanted))
-
     def _played(self, task: asyncio.Task[None]) -> None:
-        self._playing.discard(task)
+        del self._playing[task]
         self._places.unreserve()
         self._repeater.wake()
         if not task.cancelled() and (error := task.exception()):
@@ -110,6 +112,13 @@ class ScenarioPlayer:
 
     async def _one(self, taken: Taken) -> None:
         report = await self._report(taken)
+        async for attempt in stamina.retry_context(
+            on=DatabaseUnavailableError, attempts=None, timeout=REPORT_PATIENCE, wait_max=5
+        ):
+            with attempt:
+                await self._finish(taken, report)
+
+    async def _finish(self, taken: Taken, report: ScenarioReport) -> None:
         async with self._db.transaction() as tx:
             if (test := await repository.finish(tx, taken, report)) is not None:
                 await events.publish(tx, test)

@@ -140,12 +140,17 @@ def _taken(row: Record) -> Taken:
     )
 
 
-async def renew(db: Database, worker: str, lease: timedelta) -> None:
-    """This worker still plays what it has taken."""
+async def renew(db: Database, lease: timedelta, playing: Sequence[Taken]) -> None:
+    """These scenarios are still played by whoever has taken them."""
     await db.execute(
-        "UPDATE agent_test_scenarios SET lease_until = now() + $2::interval WHERE worker = $1 AND report IS NULL",
-        worker,
+        """UPDATE agent_test_scenarios AS held SET lease_until = now() + $1::interval
+            FROM unnest($2::uuid[], $3::integer[], $4::integer[]) AS playing (test_id, position, fence)
+            WHERE (held.test_id, held.position, held.fence) = (playing.test_id, playing.position, playing.fence)
+                AND report IS NULL""",
         lease,
+        [one.test_id for one in playing],
+        [one.position for one in playing],
+        [one.fence for one in playing],
     )
 
 

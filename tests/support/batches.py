@@ -71,7 +71,7 @@ def dialer(db: Database, owner: str = "worker", price: str = "0", limits: Limits
 async def start(db: Database, claimed: Claimed) -> tuple[Journal, Outcome | None]:
     """Bring a claimed call to its start; the outcome says why it must not be dialled."""
     journal = Journal(db, claimed.call, PUBLIC)
-    return journal, await journal.intend("simulated")
+    return journal, await journal.intend("simulated", LEASE)
 
 
 async def play(db: Database, claimed: Claimed, outcome: Outcome = ANSWERED, price: str = "0") -> Outcome:

@@ -58,9 +58,9 @@ class SteppedCarrier:
 class SteppedJournal(Journal):
     """Says when the intent is about to be committed, and when it is."""
 
-    async def intend(self, carrier: str) -> Outcome | None:
+    async def intend(self, carrier: str, lease: timedelta) -> Outcome | None:
         await step("claimed", self.call.id)
-        refused = await super().intend(carrier)
+        refused = await super().intend(carrier, lease)
         await step("intended", self.call.id)
         return refused
 

@@ -136,7 +136,7 @@ async def working(
 
 def sweeper(db: Database, recordings: Path) -> Sweeper:
     wrap_up = WrapUp(db, Analyzer(None), RecordingStore(recordings), PUBLIC)
-    return Sweeper(wrap_up, f"sweeper {new_id()}", LEASE, 1)
+    return Sweeper(wrap_up, f"sweeper {new_id()}", 1)
 
 
 async def queue(db: Database, to: str = "+12025550100", **changes: Any) -> str:

@@ -1,6 +1,7 @@
 """Tests of agents over the API, played by workers: real sessions on null engines, and what becomes of lost workers."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import timedelta
@@ -22,7 +23,7 @@ from call_service.vendors.models import Sessions
 from call_service.voice.brain import build_brain
 from call_service.voice.engines.bundle import load_engines
 from shared.background import running
-from shared.db import Database
+from shared.db import Database, DatabaseUnavailableError
 from shared.ids import new_id
 from shared.testing.waiting import eventually
 from tests.support.calls import Customer, FakeProjects
@@ -54,7 +55,7 @@ class Places:
     def __init__(self, free: int = 8) -> None:
         self.free = self.least = free
 
-    def reserve(self) -> bool:
+    async def reserve_between_claims(self) -> bool:
         is_free = self.free > 0
         self.free -= is_free
         self.least = min(self.least, self.free)
@@ -271,9 +272,46 @@ async def test_a_scenario_that_kills_workers_is_given_up(
 
 async def test_a_leased_scenario_is_left_alone(customer: Customer, projects: FakeProjects, db: Database) -> None:
     await started(customer, projects, BUSY)
-    assert len(await repository.take(db, "one", LEASE, 8)) == 1
-    await repository.renew(db, "one", LEASE)
+    taken = await repository.take(db, "one", timedelta(0), 8)
+    await repository.renew(db, LEASE, taken)
     assert await repository.take(db, "other", LEASE, 8) == []
+
+
+async def test_a_worker_keeps_only_what_it_plays(customer: Customer, projects: FakeProjects, db: Database) -> None:
+    """A scenario whose report was lost stayed leased while its worker played anything else."""
+    await started(customer, projects, {**BUSY, "name": "another"}, BUSY)
+    played, lost = await repository.take(db, "one", timedelta(0), 8)
+    await repository.renew(db, LEASE, [played])
+    [again] = await repository.take(db, "other", timedelta(0), 8)
+    assert (again.test_id, again.position) == (lost.test_id, lost.position)
+    await repository.renew(db, LEASE, [lost])  # by another fence: it is not its any more
+    assert len(await repository.take(db, "third", LEASE, 8)) == 1
+
+
+async def test_a_report_outlives_a_database_that_is_away_for_a_moment(
+    customer: Customer, projects: FakeProjects, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was lost, and so was the scenario's worker."""
+    failures, finish, plays = (
+        [DatabaseUnavailableError(), DatabaseUnavailableError()],
+        repository.finish,
+        Counter[str](),
+    )
+
+    async def finish_later(*of: Any) -> Any:
+        if failures:
+            raise failures.pop()
+        return await finish(*of)
+
+    async def counts(scenario: Scenario, cast: Cast) -> ScenarioReport:
+        plays[scenario.name] += 1
+        return await passes(scenario, cast)
+
+    monkeypatch.setattr(repository, "finish", finish_later)
+    path = await started(customer, projects, BUSY)
+    async with playing(db, counts, Places()):
+        assert (await finished(customer, path))["status"] == "passed"
+    assert (failures, plays) == ([], {"busy": 1})
 
 
 async def test_a_worker_that_drains_gives_its_scenarios_back(

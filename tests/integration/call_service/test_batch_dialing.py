@@ -3,6 +3,7 @@
 import asyncio
 import itertools
 from collections import Counter
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +20,7 @@ from call_service.calls.domain import MAX_CLAIMS, Outcome, Status
 from call_service.calls.sweeper import Sweeper
 from call_service.calls.wrap_up import Analyzer, WrapUp
 from call_service.recordings import RecordingStore
+from call_service.vendors.usage import Used
 from shared.db import Database
 from shared.events import Event
 from shared.ids import new_id
@@ -372,6 +374,35 @@ async def test_the_budget_is_never_exceeded(customer: Customer, projects: FakePr
     assert len(await dialer(db, price="0.60").claim(10)) == 1
 
 
+class Charging(Analyzer):
+    """An analysis by a model that charges for it."""
+
+    async def analyze(self, *_: Any) -> dict[str, Any]:
+        used: Counter[Used] = _[-1]
+        used[Used("llm", "openai", "gpt-4o", "tokens_in")] += 1_000_000
+        return {}
+
+
+async def test_an_analysis_is_charged_to_the_budget_too(
+    customer: Customer, projects: FakeProjects, db: Database, tmp_path: Path
+) -> None:
+    """The batch never knew of it, and where the carrier is free no cost ended it."""
+    batch = await upload(customer, projects, csv_of(3), budget="0.50")
+    free = dialer(db)
+    [one] = await free.claim(1)
+    await play(db, one)
+    ended = await calls.find(db, projects.tenant, one.call.id)
+    assert ended is not None
+    prices = {"openai": {"tokens_in": Decimal("0.75")}}
+    wrap_up = WrapUp(db, Charging(None), RecordingStore(tmp_path), PUBLIC, prices)
+    for _ in range(2):  # the second time it is complete already
+        await wrap_up.complete(replace(ended, fence=one.call.fence))
+    assert (await batch_of(customer, batch["id"]))["spent"] == 0.75
+    assert await free.claim(5) == []
+    shown = await batch_of(customer, batch["id"])
+    assert (shown["status"], shown["reason"]) == ("paused", "budget_spent")
+
+
 async def test_a_spent_budget_can_not_be_resumed(customer: Customer, projects: FakeProjects, db: Database) -> None:
     batch = await upload(customer, projects, csv_of(2), budget="1")
     await db.execute("UPDATE batches SET spent = 1 WHERE id = $1", batch["id"])
@@ -462,7 +493,7 @@ async def test_a_scheduled_batch_waits(customer: Customer, projects: FakeProject
 
 
 def sweeper(db: Database, tmp_path: Path) -> Sweeper:
-    return Sweeper(WrapUp(db, Analyzer(None), RecordingStore(tmp_path), PUBLIC), "sweeper", LEASE, 1)
+    return Sweeper(WrapUp(db, Analyzer(None), RecordingStore(tmp_path), PUBLIC), "sweeper", 1)
 
 
 async def test_the_sweeper_frees_the_places_of_a_lost_worker(
@@ -540,9 +571,27 @@ async def test_a_deleted_project_calls_nobody(
     shown = await batch_of(customer, batch["id"])
     assert (shown["status"], shown["reason"]) == ("canceled", "project_deleted")
     assert shown["counts"] == {"canceled": 3}
-    late = await upload(customer, projects, csv_of(3))  # as one that was being read when the event came
-    assert (await batch_of(customer, late["id"]))["status"] == "running"
+
+
+async def test_a_batch_that_was_uploaded_while_its_project_was_deleted_is_canceled(
+    customer: Customer, projects: FakeProjects, db: Database, bus: InMemoryBus
+) -> None:
+    """It ran for ever: it was not yet committed when the batches of the project were canceled."""
+    await bus.publish_many([project_deleted(projects)], 5)
+
+    async def is_deleted() -> bool:
+        return bool(await db.fetchval("SELECT count(*) FROM deleted_projects"))
+
+    await eventually(is_deleted)
+    late = await upload(customer, projects, csv_of(3))
     assert await dialer(db).claim(5) == []
+
+    async def is_canceled() -> bool:
+        shown = await batch_of(customer, late["id"])
+        return (shown["status"], shown["reason"]) == ("canceled", "project_deleted") and shown["completed_at"]
+
+    await eventually(is_canceled)
+    assert (await batch_of(customer, late["id"]))["counts"] == {"canceled": 3}
 
 
 def project_deleted(projects: FakeProjects) -> Event:

@@ -61,7 +61,7 @@ async def test_a_worker_that_has_claimed_a_canceled_call_does_not_dial_it(custom
     [call] = await claim(db, "worker", LEASE, 1)
     assert (await cancel(customer, call_id))[0] == 200
     with pytest.raises(FenceLostError):
-        await Journal(db, call, PUBLIC).intend("any")
+        await Journal(db, call, PUBLIC).intend("any", LEASE)
     assert await repository.renew(db, "worker", LEASE, {call_id: call.fence}) == set()
 
 

@@ -45,7 +45,7 @@ async def play_through(db: Database, call_id: str, recordings: Path | None = Non
     assert call.id == call_id
     journal = Journal(db, call, PUBLIC)
     running = asyncio.create_task(journal.run())
-    await journal.intend("simulated")
+    await journal.intend("simulated", LEASE)
     journal.advance(Status.RINGING)
     outcome = Outcome(Status.BUSY, "callee_busy", "callee", 486)
     if answered:

@@ -236,6 +236,24 @@ async def test_a_websocket_that_is_too_slow_is_told_so(
     assert socket.close_code == 1013
 
 
+async def test_a_stream_that_fails_says_so_and_ends(
+    customer: Customer, projects: FakeProjects, db: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The WebSocket stayed open, with heartbeats, and nothing more came."""
+
+    async def fails(*_: object) -> Any:
+        raise ValueError
+
+    monkeypatch.setattr(repository, "selected", fails)
+    async with stream(customer) as response, customer.websocket("/events/ws") as socket:
+        [last] = await frames(response, 1)
+        assert last == {"event": "stream.closed", "data": {"type": "stream.closed", "reason": "internal_error"}}
+        assert await response.content.read() == b""
+        assert (await socket.receive_json(timeout=10))["data"]["reason"] == "internal_error"
+        await socket.receive(timeout=10)
+        assert socket.close_code == 1011
+
+
 async def until_closed(response: ClientResponse) -> AsyncIterator[dict[str, Any]]:
     while True:
         [frame] = await frames(response, 1)

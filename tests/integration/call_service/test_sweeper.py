@@ -1,29 +1,41 @@
 """What the sweeper does about calls of lost workers that are unusual: one must keep no other from its end."""
 
+import asyncio
+import contextlib
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from call_service.calls import repository
-from call_service.calls.domain import MAX_CLAIMS, CallTurn, Status
+from call_service.calls.domain import MAX_CLAIMS, Call, CallTurn, Status
+from call_service.calls.sweeper import BATCH, COMPLETED_AT_ONCE, Sweeper
+from call_service.calls.wrap_up import Analyzer, WrapUp
 from call_service.recordings import RecordingStore
 from shared import outbox
 from shared.db import Database
+from shared.testing.waiting import eventually
 from tests.support.calls import claim
 from tests.support.workers import events_of, queue, read, sweeper
 
 LIVE = (Status.INITIATED, Status.RINGING, Status.IN_PROGRESS)
 
 
-async def lost(db: Database, states: Sequence[Status] = LIVE, turns: Sequence[CallTurn] = ()) -> str:
+async def lost(
+    db: Database,
+    states: Sequence[Status] = LIVE,
+    turns: Sequence[CallTurn] = (),
+    lease: timedelta = timedelta(seconds=-1),
+) -> str:
     """A call whose worker stopped renewing its lease when it was in the last of `states`."""
     call_id = await queue(db)
-    [call] = await claim(db, "lost", timedelta(seconds=-1), 1)
+    [call] = await claim(db, "lost", lease, 1)
     async with db.transaction() as tx:
         for state in states:
             assert await repository.advance(tx, call_id, call.fence, state)
         for position, turn in enumerate(turns):
-            await repository.add_turn(tx, call_id, call.fence, position=position, turn=turn, timings={})
+            await repository.add_turn(tx, call_id, position=position, turn=turn, timings={})
     return call_id
 
 
@@ -79,3 +91,45 @@ async def test_a_call_that_cannot_be_completed_keeps_no_other_from_it(db: Databa
     given_up = await read(db, broken)
     assert (given_up.recording, given_up.analysis) == (None, None)
     assert (await events_of(db, broken))[-2:] == ["call.ended", "call.completed"]
+
+
+@dataclass(frozen=True)
+class Silent(Analyzer):
+    """Language models that don't answer. Counts those who wait."""
+
+    llm: None = None
+    asked: list[str] = field(default_factory=list)
+
+    async def analyze(self, call: Call, *_: Any) -> dict[str, Any]:
+        self.asked.append(call.id)
+        await asyncio.Event().wait()
+        raise AssertionError
+
+
+async def test_no_end_of_a_call_waits_for_the_analysis_of_another(db: Database, tmp_path: Path) -> None:
+    """Calls beyond the first 50 of lost workers ended only after the analyses of those before them."""
+
+    async def all_have_ended() -> bool:
+        return not await db.fetchval("SELECT count(*) FROM calls WHERE ended_at IS NULL")
+
+    silent = Silent()
+    wrap_up = WrapUp(db, silent, RecordingStore(tmp_path), "http://talkstack.test")
+    sweeping = asyncio.create_task(Sweeper(wrap_up, "sweeper", 0.05).run())
+    try:
+        for count in (BATCH + 10, 1):  # the second ones are lost while analyses of the first go on
+            for _ in range(count):
+                await lost(db, lease=timedelta(minutes=1))
+            await db.execute("UPDATE calls SET lease_until = now() - interval '1 second' WHERE ended_at IS NULL")
+            await eventually(all_have_ended)
+
+        async def are_asked() -> bool:
+            return len(silent.asked) == COMPLETED_AT_ONCE
+
+        await eventually(are_asked)
+    finally:
+        sweeping.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await sweeping
+    assert len(silent.asked) == COMPLETED_AT_ONCE
+    assert not [task for task in asyncio.all_tasks() if task.get_name().startswith("completion of")]
+    assert await db.fetchval("SELECT count(*) FROM calls WHERE completed_at IS NOT NULL") == 0

@@ -188,6 +188,21 @@ async def test_a_call_whose_lease_is_alive_is_left_alone(db: Database, tmp_path:
     assert await sweeper(db, tmp_path).sweep_once() == 0
 
 
+async def test_a_lease_is_kept_while_its_row_is_locked_and_holds_up_no_other(db: Database) -> None:
+    """The renewal waited for the row, and the worker lost all of its calls."""
+    for _ in range(3):
+        await queue(db)
+    locked, free, taken = await claim(db, "w", LEASE, 3)
+    await db.execute("UPDATE calls SET lease_until = now(), fence = fence + (id = $1)::integer", taken.id)
+    async with db.transaction() as tx:
+        await repository.lock_held(tx, locked.id, locked.fence)
+        held = {call.id: call.fence for call in (locked, free, taken)}
+        async with asyncio.timeout(5):
+            assert await repository.renew(db, "w", LEASE, held) == {locked.id, free.id}
+    renewed = await db.fetch("SELECT id FROM calls WHERE lease_until > now() + interval '20 s'")
+    assert [str(row["id"]) for row in renewed] == [free.id]
+
+
 async def test_a_worker_that_lost_its_lease_hangs_up_and_keeps_silent(
     db: Database, calls_url: str, tmp_path: Path
 ) -> None:

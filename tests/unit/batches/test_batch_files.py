@@ -6,12 +6,12 @@ import io
 from datetime import UTC, datetime
 
 import orjson
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from call_service.batches.errors import FileRefusedError
 from call_service.batches.results import harmless
-from call_service.batches.sheets import read_sheet
+from call_service.batches.sheets import Row, read_sheet
 from call_service.batches.verdicts import Judge
 
 NOW = datetime(2026, 11, 25, 12, tzinfo=UTC)
@@ -50,6 +50,9 @@ def test_what_a_spreadsheet_writes_is_read_back(rows: list[tuple[str, str]], del
     assert rows_of(text.getvalue().encode(encoding)) == [{"number": number, "some name": name} for number, name in rows]
 
 
+odd_cells = st.text() | st.sampled_from(["+12025550100", '{"\\u0000": []}', '{"a": "\\u0000"}', "\x00", "x" * 2001])
+
+
 @given(
     st.dictionaries(st.text(max_size=5), st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
 )
@@ -62,6 +65,17 @@ def test_any_variables_get_a_verdict(variables: object) -> None:
         [row] = read_sheet(file, "a.csv", "number")
         verdict = Judge([], None, NOW).verdict(row)
         assert verdict.reason is not None or all(isinstance(value, str) for value in verdict.variables.values())
+        assert "\x00" not in (verdict.reason or "")
+
+
+@given(st.dictionaries(st.sampled_from(["number", "dynamicVariables", "a\x00b", "timezone", "\x00"]), odd_cells))
+@example({"number": "+12025550100", "dynamicVariables": '{"\\u0000": {}}'})
+@example({"number": "+12025550100", "a\x00b": "x" * 2001})
+def test_whatever_a_row_holds_its_verdict_can_be_stored(cells: dict[str, str]) -> None:
+    """One row with U+0000 in a variable's name failed its whole file."""
+    verdict = Judge([], None, NOW).verdict(Row(2, cells))
+    stored = (verdict.number, verdict.lane, verdict.reason or "", *verdict.variables, *verdict.variables.values())
+    assert not any("\x00" in text for text in stored)
 
 
 @given(st.text())

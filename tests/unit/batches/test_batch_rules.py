@@ -78,7 +78,21 @@ def test_the_allowance_keeps_every_limit(
 
 
 def test_a_free_call_needs_no_budget() -> None:
-    assert rules.allowance(batch(budget=Decimal("0.01")), 5, Decimal(0)) == 5
+    for budget in (Decimal("0.01"), Decimal(0)):
+        assert rules.allowance(batch(budget=budget), 5, Decimal(0)) == 5
+        assert not rules.is_budget_spent(batch(budget=budget), Decimal(0))
+
+
+def test_what_vendors_cost_ends_a_budget_where_the_carrier_is_free() -> None:
+    """It did nothing: the batch called on, whatever it had spent."""
+    budget, free = Decimal("0.50"), Decimal(0)
+    below = batch(budget=budget, spent=Decimal("0.49"))
+    assert (rules.allowance(below, 5, free), rules.is_budget_spent(below, free)) == (5, False)
+    for spent in (budget, Decimal("0.51")):
+        known = batch(budget=budget, spent=spent)
+        assert (rules.allowance(known, 5, free), rules.is_budget_spent(known, free)) == (0, True)
+        live = batch(budget=budget, spent=spent, active=1)
+        assert (rules.allowance(live, 5, free), rules.is_budget_spent(live, free)) == (0, False)
 
 
 def test_an_open_breaker_lets_one_call_probe() -> None:

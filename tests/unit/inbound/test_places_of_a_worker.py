@@ -9,6 +9,8 @@ from typing import Any
 
 from call_service.dialer import worker as module
 from call_service.dialer.worker import Worker
+from call_service.scenarios import repository
+from call_service.scenarios.player import ScenarioPlayer
 from shared.background import running
 
 
@@ -59,6 +61,27 @@ async def test_a_claim_under_way_is_waited_for(monkeypatch: Any) -> None:
         claimer.may_answer.set()
         assert await asking is False
         assert len(worker._live) == 2
+
+
+async def test_scenarios_leave_the_places_that_a_claim_under_way_fills(monkeypatch: Any) -> None:
+    """They took them too, and the worker had more at once than it may."""
+    taken: list[int] = []
+
+    async def take(_db: object, _owner: str, _lease: timedelta, places: int) -> list[Any]:
+        taken.append(places)
+        return []
+
+    async def play(*_: object) -> Any: ...
+
+    monkeypatch.setattr(repository, "take", take)
+    claimer = Claimer()
+    database: Any = None
+    async with claiming(monkeypatch, claimer, 3) as worker:
+        taking = asyncio.create_task(ScenarioPlayer(database, play, worker, owner="w", at_once=2)._keep())
+        await asyncio.sleep(0)
+        claimer.may_answer.set()
+        await taking
+    assert taken == []
 
 
 async def test_a_claim_that_hangs_is_not_waited_for_long(monkeypatch: Any) -> None:

@@ -20,6 +20,6 @@ async def test_a_drain_does_not_fail_without_a_database(monkeypatch: Any) -> Non
 
     monkeypatch.setattr(repository, "give_back", away)
     database: Any = None
-    places: Any = SimpleNamespace(reserve=lambda: False, unreserve=lambda: None)
+    places: Any = SimpleNamespace(unreserve=lambda: None)
     await ScenarioPlayer(database, play, places, owner="w", at_once=1).drain()
     assert asked == ["w"]
