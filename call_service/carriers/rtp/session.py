@@ -145,7 +145,7 @@ class RtpSession:
         self._key_listeners.append(listener)
 
     def on_lost(self, listener: Callable[[], None]) -> None:
-        """Tell that neither RTP nor RTCP came for the engine's `media_timeout` although it should."""
+        """Tell that neither RTP nor RTCP came for the engine's `media_timeout` although it should, each time anew."""
         self._lost_listeners.append(listener)
 
     def play(self, pcm: bytes) -> None:
@@ -281,7 +281,7 @@ class RtpSession:
     def _watch(self) -> None:
         self._silent_ticks += self._receives
         if self._silent_ticks == self._timeout_ticks:
-            self._silent_ticks += 1
+            self._silent_ticks = 0
             self._tell_lost()
 
     def _use_keys(self, keys: SrtpKeys | None) -> None:

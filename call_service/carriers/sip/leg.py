@@ -173,5 +173,7 @@ class SipLeg:
         return str(replace(SipUri.parse(session.dialog.remote.uri), user=number))
 
     def _lose_media(self) -> None:
+        if self.session is None:  # who only rings need not send anything
+            return
         if not (self.negotiator.is_held_by_peer or self.negotiator.is_holding):
             self.end(Ended(Cause.MEDIA_LOST))

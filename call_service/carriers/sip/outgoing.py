@@ -72,7 +72,8 @@ class OutgoingCall:
         self._observer = observer
         self._from = NameAddr(plan.from_).tagged(agent.token())
         self._attempt: Attempt | None = None
-        self._is_over = self._is_answered = False
+        self._is_over = self._is_answered = self._has_rung = False
+        self._may_move_on = True
         self._cseq = 0
         self._offer = negotiator.offer()
         agent.register(plan.call_id, self._from.tag, self, ladder)
@@ -119,7 +120,7 @@ class OutgoingCall:
         status = UNREACHABLE
         for at, target in enumerate(self._plan.targets):
             status = await self._try(target, is_last=at + 1 == len(self._plan.targets))
-            if self._is_over or status not in FAIL_OVER:
+            if self._is_over or status not in FAIL_OVER or not self._may_move_on:
                 break
         return status
 
@@ -146,8 +147,12 @@ class OutgoingCall:
     def _conclude(self, attempt: Attempt, response: Response, target: Target) -> int:
         if response.status in FAIL_OVER:
             self._agent.resolver.avoid(target.address)
-        if isinstance(response, NoResponse) and response.status == UNREACHABLE and target.transport == "UDP":
+        is_unanswered, was_heard = isinstance(response, NoResponse), attempt.heard.done()
+        if is_unanswered and not was_heard and response.status == UNREACHABLE and target.transport == "UDP":
             self.in_doubt -= 1  # nobody listens there
+        # Where it was heard of, the callee may still be alerted: another host would ring her a second time.
+        is_refused = response.status == UNREACHABLE and not is_unanswered
+        self._may_move_on = not self._has_rung and (is_refused or not was_heard)
         if not response.is_success:
             return response.status
         if self._is_over or not self._has_agreed(response):
@@ -198,6 +203,8 @@ class OutgoingCall:
             return
         if response.body and response.status != 100:
             self._has_agreed(response)
+        if response.status > 100:
+            self._has_rung = True
         if response.status == 180:
             self._observer.rings()
 

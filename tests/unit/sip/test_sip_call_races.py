@@ -146,6 +146,35 @@ async def test_503_moves_on_and_486_does_not(world: World, us: Party) -> None:
     assert (first.methods(), second.methods()) == (["INVITE", "ACK"], ["INVITE", "ACK"])
 
 
+@pytest.mark.parametrize(("before", "final"), [((100,), 408), ((100, 180), 408), ((183,), 503)])
+async def test_who_may_have_rung_is_rung_by_no_other_host(
+    world: World, us: Party, before: tuple[int, ...], final: int
+) -> None:
+    first, second = Script(world), Script(world, OTHER)
+    _, events = us.dial(SERVER, OTHER)
+    await world.time.advance(10)
+    for status in (*before, final):
+        first.respond(first.request("INVITE"), status)
+        await world.time.advance(10)
+    assert isinstance(events[-1], Ended)
+    assert second.methods() == []
+
+
+async def test_who_rings_need_not_send_media(world: World, us: Party) -> None:
+    peer = Script(world)
+    _, events = us.dial()
+    await world.time.advance(10)
+    peer.respond(peer.request("INVITE"), 180, body=SDP)
+    await world.time.advance(10)
+    us.media.lose()
+    peer.respond(peer.request("INVITE"), 200)
+    await world.time.advance(10)
+    assert events == [Ringing(), Answered()]
+    us.media.lose()
+    await world.time.advance(10)
+    assert events == [Ringing(), Answered(), Ended(Cause.MEDIA_LOST)]
+
+
 async def test_ringing_ends_at_its_time(world: World, us: Party) -> None:
     peer = Script(world)
     _, events = us.dial(ring_seconds=5)
