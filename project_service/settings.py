@@ -1,8 +1,9 @@
 """Settings of project_service: its API process and its webhook worker."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import Field, HttpUrl, SecretStr
+from pydantic import Field, HttpUrl, SecretStr, model_validator
 
 from shared.providers import BaseUrls
 from shared.settings import ServiceSettings
@@ -44,3 +45,10 @@ class WebhookSettings(ProjectSettings):
         45, gt=0, description="How long a delivery belongs to a worker that gives no sign; longer than an attempt."
     )
     webhook_log_days: int = Field(30, ge=1, description="How long finished deliveries stay in the log.")
+
+    @model_validator(mode="after")
+    def _leases_outlive_attempts(self) -> Self:
+        """What is sent for longer than it belongs to its worker would be sent for ever, by one after the other."""
+        if self.webhook_lease_seconds <= self.webhook_timeout_seconds:
+            raise ValueError("WEBHOOK_LEASE_SECONDS must be longer than WEBHOOK_TIMEOUT_SECONDS")
+        return self

@@ -38,6 +38,6 @@ def load_settings(settings: type[SettingsType], **given: Any) -> SettingsType:
         return settings(**given)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_input=False):
-            name = "_".join(str(part) for part in problem["loc"]).upper()
+            name = "_".join(str(part) for part in problem["loc"]).upper() or "combination"
             print(f"setting {name}: {problem['msg']}", file=sys.stderr)  # noqa: T201 - logging is not set up yet
         raise SystemExit(78) from None

@@ -23,6 +23,7 @@ from project_service.phone_numbers import events as number_events
 from project_service.phone_numbers import repository as numbers
 from project_service.phone_numbers.errors import PhoneNumberNotFoundError
 from project_service.phone_numbers.service import assign
+from project_service.projects import events as project_events
 from project_service.projects import repository as projects
 from project_service.projects.errors import ActiveAgentNotSetError
 from project_service.provider_keys import repository as provider_keys
@@ -113,12 +114,14 @@ class Agents:
             agent = await repository.lock(tx, tenant, project_id, agent_id)
             if agent is None:
                 raise AgentNotFoundError
-            await projects.clear_active_agent(tx, tenant, agent_id)
+            was_active = await projects.clear_active_agent(tx, tenant, agent_id)
             for number in await numbers.unassign_of_agent(tx, tenant, agent_id):
                 await number_events.publish(tx, number_events.UNASSIGNED, tenant, number)
             await repository.mark_deleted(tx, tenant, agent_id)
             await documents.delete_all(tx, tenant, agent_id)
             await events.publish(tx, events.DELETED, tenant, agent)
+            if project := await projects.find(tx, tenant, was_active or ""):
+                await project_events.publish(tx, project_events.UPDATED, project)
 
     async def versions(self, tenant: str, agent_id: str, query: PageQuery) -> tuple[list[AgentVersion], str | None]:
         """A page, newest first, and the cursor of the next one. Raises AgentNotFoundError."""

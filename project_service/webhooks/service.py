@@ -84,12 +84,18 @@ class Webhooks:
             await queue.reopen(tx, tenant, [delivery_id], [subject])
 
     async def replay_since(self, tenant: str, query: ReplayQuery) -> int:
-        """Send all finished deliveries of a range again; how many."""
+        """Send all finished deliveries of a range again; how many.
+
+        In transactions of their own, also under an idempotency key: the locks of all calls of a long range at once
+        would hold up every customer's deliveries.
+        """
         if query.project_id is not None and not is_id(query.project_id):
             raise ProjectNotFoundError
+        async with self.db.transaction():
+            pass  # what an earlier request with the same key has answered ends this one here
         replayed, last = 0, None
         while True:
-            async with self.db.transaction() as tx:
+            async with self.db.separate_transaction() as tx:
                 found = await repository.finished_since(tx, tenant, query, last, _REPLAY_BATCH)
                 subjects = [subject for _, subject in found]
                 await queue.lock_subjects(tx, subjects)

@@ -175,6 +175,8 @@ async def test_a_deleted_agent_gives_its_number_back_to_the_project(user: Any, s
     assert (number["data"]["status"], number["data"]["agentId"]) == ("AVAILABLE", None)
     types = await db.fetch("SELECT type FROM outbox WHERE subject = $1 ORDER BY sequence", agent_id)
     assert [row["type"] for row in types] == ["agent.created", "agent.deleted"]
+    projects = await db.fetch("SELECT type, data FROM outbox WHERE subject = $1 ORDER BY sequence", project_id)
+    assert (projects[-1]["type"], projects[-1]["data"]["active_agent"]) == ("project.updated", None)
 
 
 async def test_the_agents_of_a_project_are_a_bare_array(user: Any, stranger: Any) -> None:

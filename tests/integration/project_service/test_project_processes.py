@@ -36,7 +36,7 @@ MEGABYTE = 1024 * 1024
 @pytest.fixture
 def variables(environment: dict[str, Any]) -> dict[str, str]:
     given = {name.upper(): str(value) for name, value in environment.items()}
-    return {**os.environ, **given, "WEBHOOK_LEASE_SECONDS": "3", "LOG_LEVEL": "warning"}
+    return {**os.environ, **given, "WEBHOOK_LEASE_SECONDS": "3", "WEBHOOK_TIMEOUT_SECONDS": "2", "LOG_LEVEL": "warning"}
 
 
 @asynccontextmanager

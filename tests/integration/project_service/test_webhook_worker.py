@@ -352,6 +352,28 @@ async def test_a_range_is_replayed_in_the_order_of_the_call(
 
 
 @pytest.mark.usefixtures("worker")
+async def test_a_replay_under_a_key_holds_the_locks_of_one_batch_at_a_time_and_happens_once(
+    endpoint: Endpoint, bus: InMemoryBus, db: Database, user: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was one transaction, which held the locks of all its calls to the end."""
+    held, reopen = [], queue.reopen
+
+    async def watched(tx: Any, *rest: Any) -> int:
+        locks = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
+        held.append(await tx.fetchval(locks))
+        return await reopen(tx, *rest)
+
+    monkeypatch.setattr(queue, "reopen", watched)
+    monkeypatch.setattr("project_service.webhooks.service._REPLAY_BATCH", 2)
+    await publish(bus, *(endpoint.event("call.queued", call=new_id()) for _ in range(7)))
+    await eventually(has_counts(db, delivered=7))
+    replay = "/webhook/replay?since=2026-11-01T00:00:00Z"
+    answers = [await user("POST", replay, **{"Idempotency-Key": "a key of this test"}) for _ in range(2)]
+    assert [(status, answer["replayed"]) for status, answer in answers] == [(202, 7)] * 2
+    assert held == [2, 2, 2, 1]
+
+
+@pytest.mark.usefixtures("worker")
 async def test_a_dead_endpoint_slows_no_other(
     receiver: Receiver, bus: InMemoryBus, db: Database, user: Any, stranger: Any
 ) -> None:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from project_service.settings import WebhookSettings
 from shared.settings import ServiceSettings, load_settings
 
 GOOD = {"DATABASE_URL": "postgresql://u:p@localhost/db", "INTERNAL_TOKEN_SECRET": "s" * 32}
@@ -45,3 +46,11 @@ def test_a_wrong_one_is_named_without_its_value(
 
 def test_every_setting_is_described() -> None:
     assert all(field.description for field in ServiceSettings.model_fields.values())
+
+
+def test_what_does_not_go_together_is_said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    values = {**GOOD, "ENCRYPTION_KEY": "k" * 32, "WEBHOOK_TIMEOUT_SECONDS": "60"}
+    with_environment(monkeypatch, values)
+    with pytest.raises(SystemExit):
+        load_settings(WebhookSettings)
+    assert "WEBHOOK_LEASE_SECONDS must be longer than WEBHOOK_TIMEOUT_SECONDS" in capsys.readouterr().err
