@@ -9,7 +9,17 @@ from pydantic import SecretStr
 
 from call_service.llm import LlmClient, LlmSettings
 from call_service.voice.brain import build_brain
-from call_service.voice.ports import AgentProfile, BrainOutput, Collected, Conversation, EndCall, EngineError, Say, Turn
+from call_service.voice.ports import (
+    AgentProfile,
+    BrainOutput,
+    Collected,
+    Conversation,
+    EndCall,
+    EngineError,
+    Say,
+    Turn,
+    Working,
+)
 from tests.support.fake_chat_endpoint import (
     STOP,
     Behaviour,
@@ -64,7 +74,7 @@ async def test_tools_note_values_and_end_the_call_after_the_words() -> None:
 
 async def test_a_model_that_only_calls_tools_is_asked_for_words() -> None:
     async with conversation_with(streams(COLLECTS, STOP), says("Thank you.")) as (talk, endpoint):
-        assert await reply(talk) == [Collected("full_name", "Anna"), Say("Thank you.")]
+        assert await reply(talk) == [Collected("full_name", "Anna"), Working(), Say("Thank you.")]
     assert [message["role"] for message in endpoint.bodies[1]["messages"]] == ["system", "user", "assistant", "tool"]
 
 
