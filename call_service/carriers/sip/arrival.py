@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from call_service.carriers.sip.flow import Flow
-from call_service.carriers.sip.front_desk import RETRY_LATER, FrontDesk
+from call_service.carriers.sip.front_desk import FrontDesk
 from call_service.carriers.sip.line import TrunkLine
 from call_service.carriers.sip.message import Headers
 
@@ -28,15 +28,12 @@ class Arrival:
     def choose(self, trunk: str) -> tuple[int, Headers] | None:
         """The call is from this one. What it is refused with, if it is: a SIP status and headers."""
         chosen = next(line for line in self._lines if line.trunk.name == trunk)
-        was_full = chosen.is_full and chosen is not self.line
         self.leave()
         self.line = chosen
         chosen.calls += 1
         # With several candidates nobody was asked for a password yet.
         if chosen.trunk.inbound == "digest" and len(self._lines) > 1:
             return 401, self._desk.challenge(chosen)
-        if was_full:
-            return 503, RETRY_LATER
         if chosen.trunk.srtp == "required" and self._flow.transport != "TLS":
             return 488, IN_THE_CLEAR
         return None

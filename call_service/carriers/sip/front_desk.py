@@ -7,7 +7,7 @@ from typing import TypeVar
 import structlog
 
 from call_service.carriers.numbers import e164_of
-from call_service.carriers.port import Cause, RefusedCall
+from call_service.carriers.port import RefusedCall
 from call_service.carriers.sip.agent import ABOUT_US, ALLOW, UserAgent, unsupported_by_us
 from call_service.carriers.sip.digest import Challenger
 from call_service.carriers.sip.flow import Address, Flow
@@ -127,8 +127,6 @@ class FrontDesk:
         elif self._agent.transactions.is_merged(request):
             # The same INVITE by another way (8.2.2.2).
             self._answer(request, flow, 482, ())
-        elif all(line.is_full for line in lines):
-            self._tell(lines, request, flow, self._answer(request, flow, 503, RETRY_LATER), Cause.TRUNK_BUSY)
         else:
             transaction = self._agent.transactions.serve(request, flow)
             if isinstance(transaction, InviteServer):

@@ -116,18 +116,24 @@ async def test_who_guesses_is_ignored_until_he_was_quiet() -> None:
 
 
 async def test_what_is_refused_here_is_told_with_its_messages() -> None:
-    at = Reception(a={**OF_SERVER, "max_calls": 1}, b=DIGEST)
+    at = Reception(a=OF_SERVER, b=DIGEST)
     at.invite(requires="100rel")
-    at.lines[0].calls = 1
-    at.invite()
     at.invite(STRANGER, "pbx", wrong("pbx"))
     assert [(list(one.trunks), one.sip_code, one.reason) for one in at.refused] == [
         (["a"], 420, "unsupported_extension"),
-        (["a"], 503, "trunk_busy"),
         (["b"], 401, "digest_refused"),
     ]
     assert {(one.to, len(one.ladder.entries)) for one in at.refused} == {(NUMBER, 2)}
-    assert at.refused[1].ladder.entries[1].text.startswith("SIP/2.0 503")
+    assert at.refused[0].ladder.entries[1].text.startswith("SIP/2.0 420")
+
+
+async def test_whether_a_full_trunk_takes_a_call_is_not_decided_here() -> None:
+    """Other workers have calls of it as well, and who was refused is to be found among the calls."""
+    at = Reception(a={**OF_SERVER, "max_calls": 1})
+    at.lines[0].calls = 1
+    at.invite()
+    assert at.taken == [["a"]]
+    assert at.refused == []
 
 
 async def test_who_is_not_known_and_who_is_only_asked_for_the_password_is_not_told() -> None:
