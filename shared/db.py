@@ -41,6 +41,11 @@ PASSING_ERRORS = (
 )
 
 
+def storable(text: str) -> str:
+    """Without U+0000, which no text of Postgres may contain."""
+    return text.replace("\x00", "")
+
+
 class DatabaseUnavailableError(UnavailableError):
     """The database is briefly unavailable; try again."""
 

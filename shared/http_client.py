@@ -173,6 +173,14 @@ async def addresses_of(host: str) -> list[str]:
     return list(dict.fromkeys(one["host"] for one in found))
 
 
+async def known_addresses_of(host: str) -> list[str]:
+    """As `addresses_of`; empty where the name has none of its own (but SRV records), or its name server is silent."""
+    try:
+        return await addresses_of(host)
+    except (OSError, UnicodeError):
+        return []
+
+
 def _as_gaierror(error: OSError) -> socket.gaierror:
     """The error of aiohttp has no number; that of c-ares is in its cause."""
     cause = error.__cause__

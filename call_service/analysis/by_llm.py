@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BaseModel, Field
 from call_service.analysis.models import MAX_DIGITS, Answer, AnswerValue, CallFacts, Question, Sentiment
 from call_service.llm import LlmClient, LlmProtocolError, Message
 from call_service.voice.ports import Turn
+from shared.db import storable
 
 _RULES = (
     "You analyse a telephone call between an agent and another party (user). The transcript comes from speech "
@@ -20,9 +21,7 @@ _MAX_TRANSCRIPT = 60_000
 _NUMBER = re.compile(rf"-?\d{{1,{MAX_DIGITS}}}(?:\.\d{{1,{MAX_DIGITS}}})?")
 _INVALID = "The language model's answer does not fit the question."
 
-
-# Postgres stores no U+0000.
-Written = Annotated[str, AfterValidator(lambda text: text.replace("\x00", ""))]
+Written = Annotated[str, AfterValidator(storable)]
 
 
 class LlmAnswer(BaseModel):

@@ -23,7 +23,7 @@ from call_service.calls.domain import Call, Outcome, Status
 from call_service.calls.schemas import Variables
 from call_service.calls.service import fill_agent
 from shared.clock import Clock
-from shared.db import Database
+from shared.db import Database, storable
 from shared.http_client import Answer, DeliveryFailedError, InvalidUrlError
 from shared.ids import new_id
 from shared.secret_box import SecretBox
@@ -100,7 +100,7 @@ class PreDial:
             await self._note(call, rules.PRE_DIAL_FAILED, cause=str(error))
             return Consent(_FAILED)
         if not answer.call:
-            await self._note(call, rules.PRE_DIAL_REFUSED, said=_storable(answer.reason or ""))
+            await self._note(call, rules.PRE_DIAL_REFUSED, said=storable(answer.reason or "")[:MAX_REASON])
             return Consent(_REFUSED)
         await self._note(call, rules.PRE_DIAL_AGREED, variables=sorted(answer.variables))
         if not answer.variables:
@@ -161,7 +161,3 @@ def _read(answer: Answer) -> PreDialAnswer:
     if any("\x00" in text for pair in read.variables.items() for text in pair):  # Postgres can't store it
         raise _UnusableError("invalid_answer")
     return read
-
-
-def _storable(text: str) -> str:
-    return text.replace("\x00", "")[:MAX_REASON]

@@ -24,7 +24,7 @@ from call_service.calls.repository import wake_workers
 from call_service.calls.service import SPOKEN_TEXTS
 from call_service.projects import PreparedCall, ProjectDirectory
 from shared import placeholders
-from shared.db import Database, Tx
+from shared.db import Database, Tx, storable
 from shared.errors import FieldError
 from shared.http_client import InvalidUrlError, check_url
 from shared.ids import new_id
@@ -95,7 +95,7 @@ class Batches:
             "agent_version": prepared.agent["version"],
             "agent": prepared.agent,
             "from_number": prepared.from_number,
-            "file_name": form.file.name[:200].replace("\x00", ""),
+            "file_name": storable(form.file.name[:200]),
             "status": status.value,
             "total": tally.total,
             "accepted": tally.accepted,

@@ -13,6 +13,7 @@ from call_service.batches.domain import Window
 from call_service.batches.sheets import Row
 from call_service.batches.windows import Interval, known_zones, next_open, zones_of
 from call_service.calls.schemas import Variables
+from shared.db import storable
 from shared.e164 import check_e164
 
 NUMBER = "number"
@@ -56,7 +57,8 @@ class Judge:
             variables = self._variables(row.cells)
             return Verdict(row.number, number, self._lane(number, row.cells), variables, None)
         except _RejectedError as error:
-            return Verdict(row.number, _storable(number[:MAX_NUMBER]), ANY_TIME, {}, _storable(str(error)))
+            # A reason quotes the names of columns and variables.
+            return Verdict(row.number, storable(number[:MAX_NUMBER]), ANY_TIME, {}, storable(str(error)))
 
     @staticmethod
     def _check(row: Row, number: str) -> None:
@@ -92,11 +94,6 @@ class Judge:
         lane = " ".join(zones)
         self.lanes[lane] = opens
         return lane
-
-
-def _storable(text: str) -> str:
-    """Without U+0000, which no text of Postgres may contain; reasons quote the names of columns and variables."""
-    return text.replace("\x00", "")
 
 
 def _merged(cells: dict[str, str]) -> dict[str, str]:

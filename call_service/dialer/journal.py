@@ -22,7 +22,7 @@ from call_service.calls.costs import CostLine, carrier_line
 from call_service.calls.domain import LIVE, Call, CallTurn, Outcome, Status
 from call_service.capacity import repository as capacity
 from call_service.capacity.domain import Limits
-from shared.db import Database, DatabaseUnavailableError, Tx
+from shared.db import Database, DatabaseUnavailableError, Tx, storable
 
 log = structlog.get_logger(__name__)
 
@@ -32,11 +32,6 @@ PATIENCE_SECONDS = 120.0
 MAX_TURN = 20_000
 
 Write = Callable[[Tx], Awaitable[Call | None]]
-
-
-def _storable(text: str) -> str:
-    """Without U+0000, which a vendor's answer may hold and Postgres can't."""
-    return text.replace("\x00", "")
 
 
 class FenceLostError(Exception):
@@ -87,7 +82,7 @@ class Journal:
         """Queue a line of the transcript."""
         position = self._position
         self._position += 1
-        turn = replace(turn, text=_storable(turn.text)[:MAX_TURN])
+        turn = replace(turn, text=storable(turn.text)[:MAX_TURN])
 
         async def write(tx: Tx) -> Call | None:
             call = await repository.lock_held(tx, self.call.id, self.call.fence)
@@ -205,10 +200,10 @@ class Journal:
         await self.flushed()
         if self.lost.is_set():
             return False
-        storable = {_storable(field): _storable(value) for field, value in data.items()}
+        clean = {storable(field): storable(value) for field, value in data.items()}
 
         async def write(tx: Tx) -> Call | None:
-            ended = await repository.end(tx, self.call.id, self.call.fence, outcome, storable)
+            ended = await repository.end(tx, self.call.id, self.call.fence, outcome, clean)
             if ended is None:
                 return None
             carrier = [carrier_line(ended.carrier or "", ended.seconds, price_per_minute)] if ended.seconds else []

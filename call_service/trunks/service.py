@@ -1,7 +1,6 @@
 """What users do with their trunks, each use case in one transaction."""
 
 import ipaddress
-import socket
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -22,7 +21,7 @@ from call_service.trunks.refusals import Refusal, of_trunk
 from call_service.trunks.schemas import TestBody, TrunkBody, TrunkObject
 from shared.db import Database, Tx
 from shared.errors import FieldError
-from shared.http_client import addresses_of, is_public
+from shared.http_client import is_public, known_addresses_of
 from shared.ids import new_id
 from shared.pagination import Cursors, PageQuery, page_of
 from shared.secret_box import SecretBox
@@ -161,16 +160,8 @@ def _caller(trunk: Trunk, body: TestBody) -> str:
 async def _require_public(body: TrunkBody) -> None:
     """What a name leads to later is checked by the worker at each look-up."""
     blocked = "An address that is not on the public internet."
-    if not all(is_public(address) for address in await _addresses(body.host)):
+    if not all(is_public(address) for address in await known_addresses_of(body.host)):
         raise InvalidHostError(errors=[FieldError("host", InvalidHostError.code, blocked)])
     networks = [ipaddress.ip_network(text) for text in body.allowed_addresses]
     if not all(is_public(str(network[0])) and is_public(str(network[-1])) for network in networks):
         raise InvalidHostError(errors=[FieldError("allowedAddresses", InvalidHostError.code, blocked)])
-
-
-async def _addresses(host: str) -> list[str]:
-    """Empty where the name has no address of its own (SRV), or the name server is silent."""
-    try:
-        return await addresses_of(host)
-    except (socket.gaierror, TimeoutError, UnicodeError):
-        return []

@@ -11,7 +11,7 @@ import orjson
 
 from deploy.doctor.hops import BrokenError, Hop, SkippedError
 from deploy.doctor.site import Site, worker_settings
-from shared.http_client import addresses_of, is_public
+from shared.http_client import is_public, known_addresses_of
 
 TIMEOUT = aiohttp.ClientTimeout(total=15)
 POLL_SECONDS = 0.5
@@ -72,7 +72,7 @@ class Trunks:
         if settings is None:
             raise SkippedError("the worker's settings are not known here")
         told = str(settings.sip_advertised_address or settings.sip_address)
-        public = [host for host in hosts if all(map(is_public, await _addresses(host)))]
+        public = [host for host in hosts if all(map(is_public, await known_addresses_of(host)))]
         if public and not is_public(told):
             hint = "set SIP_ADVERTISED_ADDRESS to the public address, and forward SIP_PORT and the RTP range to here"
             raise BrokenError(f"{', '.join(public)} would be told to send audio to {told}, a private address", hint)
@@ -127,11 +127,3 @@ def hint_for(step: str, detail: str) -> str:
     if step == "invite" and code in _INVITE_HINTS:
         return _INVITE_HINTS[code]
     return _HINTS.get(step, "")
-
-
-async def _addresses(host: str) -> list[str]:
-    """Empty where the name has none of its own: one with SRV records is taken for a provider's."""
-    try:
-        return await addresses_of(host)
-    except (OSError, UnicodeError):
-        return []

@@ -21,7 +21,6 @@ from call_service.signalling.ladder import Ladder
 
 log = structlog.get_logger()
 
-RETRY_LATER: Headers = (("Retry-After", "10"),)
 # A wrong password, or an answer to a challenge that is too old: then the next one is right.
 DIGEST_REFUSED = "digest_refused"
 

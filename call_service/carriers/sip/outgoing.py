@@ -72,7 +72,7 @@ class OutgoingCall:
         self._observer = observer
         self._from = NameAddr(plan.from_).tagged(agent.token())
         self._attempt: Attempt | None = None
-        self._is_over = self._is_answered = self._has_rung = False
+        self._is_over = self._is_answered = False
         self._may_move_on = True
         self._cseq = 0
         self._offer = negotiator.offer()
@@ -152,7 +152,7 @@ class OutgoingCall:
             self.in_doubt -= 1  # nobody listens there
         # Where it was heard of, the callee may still be alerted: another host would ring her a second time.
         is_refused = response.status == UNREACHABLE and not is_unanswered
-        self._may_move_on = not self._has_rung and (is_refused or not was_heard)
+        self._may_move_on &= is_refused or not was_heard
         if not response.is_success:
             return response.status
         if self._is_over or not self._has_agreed(response):
@@ -204,7 +204,7 @@ class OutgoingCall:
         if response.body and response.status != 100:
             self._has_agreed(response)
         if response.status > 100:
-            self._has_rung = True
+            self._may_move_on = False
         if response.status == 180:
             self._observer.rings()
 

@@ -15,7 +15,7 @@ import dns.resolver
 
 from call_service.carriers.sip.flow import Address
 from call_service.carriers.sip.syntax import SipUri
-from shared.http_client import addresses_of
+from shared.http_client import known_addresses_of
 
 MAX_TARGETS = 8
 DNS_SECONDS = 3.0
@@ -69,10 +69,7 @@ class DnsLookup:
         return [Service(one.priority, one.weight, one.target.to_text(omit_final_dot=True), one.port) for one in found]
 
     async def addresses(self, host: str) -> list[str]:
-        try:
-            return await addresses_of(host)
-        except (OSError, TimeoutError, UnicodeError):
-            return []
+        return await known_addresses_of(host)
 
 
 class Resolver:
