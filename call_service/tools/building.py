@@ -8,6 +8,7 @@ from pydantic import SecretStr
 
 from call_service.calls.domain import Call
 from call_service.kept import Kept
+from call_service.spoken.languages import is_english
 from call_service.tools.built_in import collect, hang_up, send_dtmf, transfer, wait
 from call_service.tools.http import HttpTool, Target
 from call_service.tools.library import Library
@@ -48,7 +49,7 @@ class Tooling:
         )
 
     def _chosen(self, call: Call, one: Mapping[str, Any]) -> Iterator[Tool]:
-        filler = FILLER if call.agent["language"].startswith("en") else None
+        filler = FILLER if is_english(call.agent["language"]) else None
         match one["type"]:
             case "http":
                 yield self._http(call, one, one.get("filler") or filler)

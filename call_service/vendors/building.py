@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from call_service.calls.domain import Call
+from call_service.spoken.languages import primary_of
 from call_service.vendors.choice import Choice
 from call_service.vendors.connection import Connection
 from call_service.vendors.media_streams.line import MediaStreamLine
@@ -33,7 +34,7 @@ class Builder(ModelBuilder):
             case "assemblyai":
                 model = choice.model or default_model(self.language)
                 return StreamingRecognizer(connection, AssemblyAiWire(model, choice.options))
-        return WhisperRecognizer(connection, model, self.language.split("-")[0], choice.options)
+        return WhisperRecognizer(connection, model, primary_of(self.language), choice.options)
 
     def synthesizer(self, choice: Choice) -> VendorSynthesizer:
         """Raises KeyMissingError."""
@@ -46,7 +47,7 @@ class Builder(ModelBuilder):
             case "elevenlabs":
                 return ElevenLabsSource(connection, model, choice.voice, choice.options)
             case "cartesia":
-                return CartesiaSource(connection, model, choice.voice, self.language.split("-")[0], choice.options)
+                return CartesiaSource(connection, model, choice.voice, primary_of(self.language), choice.options)
             case "deepgram":
                 return DeepgramSource(connection, choice.voice, choice.options)
         return OpenAiSource(connection, model, choice.voice, choice.options)

@@ -13,6 +13,7 @@ from pydantic import HttpUrl
 from call_service.calls.domain import Call
 from call_service.kept import Kept
 from call_service.projects import VendorKey
+from call_service.spoken.languages import is_english
 from call_service.tools.building import Tooling
 from call_service.tools.toolbox import Toolbox
 from call_service.vendors.building import Builder
@@ -165,16 +166,16 @@ async def _engines(call: Call, local: Engines, brain: Brain, vendors: Vendors) -
     ]
     models = [(one.provider, builder.speech_model(one)) for one in chosen["s2s"] if one.provider != BOT]
     # The local engines know English only: in another language they would be no help.
-    is_english = language.startswith("en")
-    has_brain = is_english or not isinstance(brain, BuiltinBrain)
+    has_local = is_english(language)
+    has_brain = has_local or not isinstance(brain, BuiltinBrain)
     bot = _bot_of(call, builder, local)
     for _name, model in models:
         model.open()
     try:
         yield Equipment(
-            [*recognizers, *([(LOCAL, local.recognizer)] if is_english or not recognizers else [])],
+            [*recognizers, *([(LOCAL, local.recognizer)] if has_local or not recognizers else [])],
             [*brains, *([(LOCAL, brain)] if has_brain or not brains else [])],
-            [*synthesizers, *([(LOCAL, local.synthesizer)] if is_english or not synthesizers else [])],
+            [*synthesizers, *([(LOCAL, local.synthesizer)] if has_local or not synthesizers else [])],
             _ear_of(recognizers[0][1]) if recognizers else local.hear,
             builder.totals,
             models[0] if models else None,
@@ -203,7 +204,7 @@ def _bot_of(call: Call, builder: Builder, local: Engines) -> BotChoice | None:
         return None
     language, chosen = call.agent["language"], choices_of(call.agent, "stt")
     recognizer: Recognizer = local.recognizer
-    if chosen and not language.startswith("en"):
+    if chosen and not is_english(language):
         first = chosen[0]
         is_here = is_local(first)
         recognizer = recognizer_of(first, local.extras, language) if is_here else builder.recognizer(first)

@@ -1,5 +1,6 @@
 """What the session says of itself, in the languages that it knows."""
 
+from call_service.spoken.languages import primary_of
 from call_service.voice.options import Phrases
 
 _BY_LANGUAGE = {
@@ -63,4 +64,4 @@ _BY_LANGUAGE = {
 
 def phrases_in(language: str) -> Phrases:
     """By a tag such as `de-DE` (RFC 5646); English where the language is none of these."""
-    return _BY_LANGUAGE.get(language.split("-", maxsplit=1)[0].lower(), Phrases())
+    return _BY_LANGUAGE.get(primary_of(language), Phrases())

@@ -12,6 +12,7 @@ import orjson
 from call_service.carriers.g711 import encode
 from call_service.carriers.port import SAMPLE_RATE
 from call_service.llm.messages import ToolCall
+from call_service.spoken.languages import primary_of
 from call_service.tools.toolbox import Toolbox
 from call_service.vendors.errors import VendorBusyError, VendorError, VendorKeyError, VendorRejectedError
 from call_service.voice.brain.prompt import messages
@@ -49,7 +50,7 @@ def session(profile: AgentProfile, voice: str, options: Mapping[str, Any], tools
                 "input": {
                     "format": MULAW,
                     "turn_detection": None,
-                    "transcription": {"model": transcribes, "language": profile.language.split("-")[0]},
+                    "transcription": {"model": transcribes, "language": primary_of(profile.language)},
                 },
                 "output": {"format": MULAW, "voice": voice, **({"speed": speed} if speed else {})},
             },

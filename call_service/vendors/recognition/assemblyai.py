@@ -9,6 +9,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from call_service.carriers.port import SAMPLE_RATE
+from call_service.spoken.languages import is_english
 from call_service.vendors.errors import (
     VendorBusyError,
     VendorError,
@@ -31,7 +32,7 @@ _ERRORS: Mapping[int, type[VendorError]] = {
 
 def default_model(language: str) -> str:
     """The one that knows English best, or the one for Spanish, French, German, Italian and Portuguese."""
-    return f"universal-streaming-{'english' if language.lower().startswith('en') else 'multilingual'}"
+    return f"universal-streaming-{'english' if is_english(language) else 'multilingual'}"
 
 
 class AssemblyAiWire:

@@ -5,6 +5,7 @@ from datetime import timedelta
 from faster_whisper import WhisperModel
 
 from call_service.carriers.port import SAMPLE_RATE
+from call_service.spoken.languages import primary_of
 from call_service.voice.engines.pcm import to_float
 from call_service.voice.engines.thread import EngineThread
 
@@ -29,7 +30,7 @@ class WhisperEngine:
 
     def of(self, language: str) -> "WhisperOf":
         """`language` is BCP 47, e.g. `de-DE`."""
-        return WhisperOf(self, language.split("-", maxsplit=1)[0] if self._model.model.is_multilingual else "en")
+        return WhisperOf(self, primary_of(language) if self._model.model.is_multilingual else "en")
 
     @property
     def is_busy(self) -> bool:
