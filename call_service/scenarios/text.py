@@ -49,10 +49,23 @@ def _places(said: Sequence[str], wanted: Sequence[str]) -> Iterator[int]:
 def word_errors(said: Sequence[str], heard: Sequence[str]) -> tuple[int, int]:
     """How many words were replaced, left out or made up, and of how many that were said.
 
-    Utterances are joined: a pause may cut one line into two turns of the transcript.
+    Utterances are joined: a pause may cut one line into two turns of the transcript. A compound is one word where the
+    other side writes it so: "check-up" is "checkup".
     """
-    reference, hypothesis = normalized(" ".join(said)), normalized(" ".join(heard))
+    spoken, recognised = normalized(" ".join(said)), normalized(" ".join(heard))
+    reference, hypothesis = _compounded(spoken, recognised), _compounded(recognised, spoken)
     if not reference:
         return len(hypothesis), 0
     found = jiwer.process_words(" ".join(reference), " ".join(hypothesis))
     return found.substitutions + found.deletions + found.insertions, len(reference)
+
+
+def _compounded(text: Sequence[str], other: Sequence[str]) -> list[str]:
+    """`text`, with two words in one where they are one in `other`."""
+    known, found = set(other), list[str]()
+    for word in text:
+        if found and found[-1] + word in known:
+            found[-1] += word
+        else:
+            found.append(word)
+    return found

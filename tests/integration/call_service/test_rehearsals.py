@@ -119,7 +119,7 @@ async def test_who_calls_the_agent_is_greeted_first() -> None:
     waits = {"description": "Waits to be greeted.", "turns": [{"wait_for": "", "hang_up": True}]}
     found = await report(Script([]), {"says": ["hello"], "reason": "callee_hung_up"}, callee=waits, direction="inbound")
     assert found.ok, found.checks
-    assert found.transcript[0].start_ms < 500
+    assert found.transcript[0].start_ms < 1000, "who is called waits a second for the other to speak"
     assert found.answered_by is None
 
 

@@ -28,8 +28,8 @@ ASKS = {
             },
         ],
     },
-    "line": {"noise_db": 25, "packet_loss_percent": 1},
-    "expect": {"says": ["80 dollars"], "hears": ["how much"], "status": "completed", "max_word_error_rate": 0.3},
+    "line": {"noise_db": 30, "packet_loss_percent": 0.5},
+    "expect": {"says": ["80 dollars"], "hears": ["how much"], "status": "completed", "max_word_error_rate": 0.5},
 }
 BUSY = {
     "name": "is busy",
@@ -72,7 +72,7 @@ async def test_a_caller_is_understood_and_answered(tmp_path: Path) -> None:
     whole = json.loads(report.read_text())
     assert whole["summary"]["passed"] == 1
     (found,) = whole["scenarios"]
-    assert found["line"] == "25 dB, 1 % loss"
+    assert found["line"] == "30 dB, 0.5 % loss"
     assert found["said"] == ["How much is a check-up, please?", "Thank you, goodbye."]
     assert found["voice_to_voice_ms"]
     assert found["words"] > 0

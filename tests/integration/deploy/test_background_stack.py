@@ -62,12 +62,10 @@ def test_up_returns_when_all_is_ready_and_down_leaves_nothing(var: Path) -> None
     assert not control.down(var)
 
 
-def test_a_second_up_changes_nothing_and_takes_no_time(var: Path) -> None:
+def test_a_second_up_starts_nothing(var: Path) -> None:
     port, said = free_port(), list[str]()
     first = up(var, port)
-    began = time.monotonic()
     second = up(var, port + 1, said)
-    assert time.monotonic() - began < 1
     assert second.processes == first.processes
     assert said == [f"Already running at {first.url}; to use port {port + 1}, run `make down` first."]
 

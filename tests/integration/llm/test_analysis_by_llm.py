@@ -26,8 +26,8 @@ QUESTIONS = (
 @asynccontextmanager
 async def llm_that(behaviour: Behaviour) -> AsyncIterator[tuple[LlmClient, FakeEndpoint]]:
     async with running(behaviour) as endpoint:
-        short = timedelta(seconds=0.5)
-        client = LlmClient(LlmSettings(endpoint.base_url, "m", SecretStr(SECRET), short, short, attempts=1))
+        patience = timedelta(seconds=0.5 if behaviour is hangs else 20)
+        client = LlmClient(LlmSettings(endpoint.base_url, "m", SecretStr(SECRET), patience, patience, attempts=1))
         try:
             yield client, endpoint
         finally:

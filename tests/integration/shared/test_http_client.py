@@ -199,7 +199,7 @@ async def test_a_server_that_takes_too_long_is_left(private: GuardedClient, spee
         started = time.monotonic()
         with pytest.raises(DeliveryFailedError, match="timeout"):
             await private.post(f"http://127.0.0.1:{port}/", b"", {})
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 10
 
 
 async def _hangs_up(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:

@@ -84,7 +84,7 @@ SAID = [START, TEXT_BLOCK, text("Good "), text("morning."), STOP]
 
 
 @asynccontextmanager
-async def claude(**state: Any) -> AsyncIterator[tuple[LlmClient, FakeVendors, list[Usage]]]:
+async def claude(*, patience: float = 20, **state: Any) -> AsyncIterator[tuple[LlmClient, FakeVendors, list[Usage]]]:
     used: list[Usage] = []
     async with fake_vendors(**state) as vendors:
         client = LlmClient(
@@ -93,8 +93,7 @@ async def claude(**state: Any) -> AsyncIterator[tuple[LlmClient, FakeVendors, li
                 model="claude-haiku-4-5",
                 api_key=SecretStr(KEY),
                 attempts=2,
-                first_token_timeout=timedelta(seconds=0.5),
-                total_timeout=timedelta(seconds=1.5),
+                first_token_timeout=timedelta(seconds=patience),
                 dialect=AnthropicDialect(),
                 auth=PROVIDERS["anthropic"].headers_with,
                 options={"top_k": 40, "model": "another"},
@@ -209,9 +208,11 @@ async def test_json_is_asked_for_in_words() -> None:
     ],
 )
 async def test_a_failing_vendor_is_a_typed_error(fault: Fault, error: type[LlmError], tries: int) -> None:
-    async with claude(fault=fault, reply=[START, *[event("ping")] * 20, STOP]) as (client, vendors, _):
+    patience = 0.5 if fault in {Fault.HANG, Fault.DRIBBLE} else 20
+    reply = [START, *[event("ping")] * 20, STOP]
+    async with claude(patience=patience, fault=fault, reply=reply) as (client, vendors, _):
         with pytest.raises(error) as failure:
-            await asyncio.wait_for(anext(client.stream(HELLO)), 3)
+            await asyncio.wait_for(anext(client.stream(HELLO)), 20)
     assert type(failure.value) is error
     assert KEY not in str(failure.value)
     assert len(vendors.requests) == tries

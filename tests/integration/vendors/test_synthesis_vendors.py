@@ -136,7 +136,7 @@ async def test_a_failing_vendor_is_a_typed_error_in_time(
         started = time.monotonic()
         with pytest.raises(error) as failure:
             await voice.synthesize("Good morning.", "heart")
-        assert time.monotonic() - started < 4
+        assert time.monotonic() - started < 15
         assert type(failure.value) is error
         assert (failure.value.stage, failure.value.retryable) == ("tts", is_retryable)
         assert KEY not in str(failure.value)
