@@ -13,8 +13,10 @@ import contextlib
 import json
 import sqlite3
 import sys
+from collections.abc import Awaitable, Callable
 
 import aio_pika
+from aio_pika.abc import AbstractConnection, AbstractIncomingMessage
 
 QUEUE = "example.bookkeeping"
 TABLE = """
@@ -40,20 +42,36 @@ async def consume(amqp_url: str, path: str) -> None:
     """Until cancelled; reconnects by itself."""
     database = sqlite3.connect(path)
     database.execute(TABLE)
+
+    async def handle(message: AbstractIncomingMessage) -> None:
+        async with message.process(requeue=True):
+            book(database, json.loads(message.body))
+
     connection = await aio_pika.connect_robust(amqp_url)
-    async with connection:
-        channel = await connection.channel()
-        await channel.set_qos(prefetch_count=20)
-        exchange = await channel.get_exchange("talkstack.events")
-        arguments = {"x-queue-type": "quorum", "x-delivery-limit": 20, "x-dead-letter-exchange": f"{QUEUE}.dead"}
-        dead = await channel.declare_exchange(f"{QUEUE}.dead", aio_pika.ExchangeType.FANOUT, durable=True)
-        await (await channel.declare_queue(f"{QUEUE}.dead", durable=True)).bind(dead)
-        queue = await channel.declare_queue(QUEUE, durable=True, arguments=arguments)
-        await queue.bind(exchange, "call.#")  # `call.*` has no `call.recording.ready`: a star is one word
-        async with queue.iterator() as messages:
-            async for message in messages:
-                async with message.process(requeue=True):
-                    book(database, json.loads(message.body))
+    try:
+        await subscribe(connection, handle)
+        await asyncio.Future()
+    finally:
+        with contextlib.suppress(TimeoutError):  # of a broker that is stuck: what is not acknowledged comes again
+            await asyncio.wait_for(connection.close(), 5)
+
+
+async def subscribe(
+    connection: AbstractConnection, handle: Callable[[AbstractIncomingMessage], Awaitable[None]]
+) -> None:
+    """Have every event of a call handled, from a queue of our own that keeps them while we are away."""
+    channel = await connection.channel()
+    await channel.set_qos(prefetch_count=20)
+    exchange = await channel.get_exchange("talkstack.events")
+    dead = await channel.declare_exchange(f"{QUEUE}.dead", aio_pika.ExchangeType.FANOUT, durable=True)
+    await (await channel.declare_queue(f"{QUEUE}.dead", durable=True)).bind(dead)
+    queue = await channel.declare_queue(
+        QUEUE,
+        durable=True,
+        arguments={"x-queue-type": "quorum", "x-delivery-limit": 20, "x-dead-letter-exchange": f"{QUEUE}.dead"},
+    )
+    await queue.bind(exchange, "call.#")  # `call.*` has no `call.recording.ready`: a star is one word
+    await queue.consume(handle)
 
 
 if __name__ == "__main__":

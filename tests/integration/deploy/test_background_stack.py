@@ -157,23 +157,24 @@ def test_up_repairs_what_a_killed_supervisor_left(var: Path) -> None:
 
 def test_an_interrupted_up_stops_what_it_started(var: Path) -> None:
     program = f"""
-import pathlib, sys
+import pathlib, signal, sys
 from deploy.local import control
 from tests.integration.deploy.stand_in_supervisor import command_for
+
+def report(text):
+    print(text)
+    if "starting postgres" in text:
+        signal.raise_signal(signal.SIGINT)  # from outside it might come when all is ready
+
 try:
-    control.up(pathlib.Path(sys.argv[1]), int(sys.argv[2]), lambda text: print(text, flush=True), command_for)
+    control.up(pathlib.Path(sys.argv[1]), int(sys.argv[2]), report, command_for)
 except KeyboardInterrupt:
     raise SystemExit({128 + signal.SIGINT})
 """
-    with subprocess.Popen(
-        [sys.executable, "-c", program, str(var), str(free_port())], cwd=ROOT, stdout=subprocess.PIPE, text=True
-    ) as child:
-        assert child.stdout is not None
-        assert "starting postgres" in child.stdout.readline()
-        child.send_signal(signal.SIGINT)
-        rest = child.stdout.read()
+    command = [sys.executable, "-c", program, str(var), str(free_port())]
+    child = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True, timeout=100, check=False)
     assert child.returncode == 130
-    assert "Interrupted; stopping what was started ..." in rest
+    assert "Interrupted; stopping what was started ..." in child.stdout
     assert processes_about(var) == []
 
 

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import aio_pika
 import pytest
+from yarl import URL
 
 from shared.amqp import AmqpBus
 from shared.ids import new_id
 from shared.testing.events import make_event
 from shared.testing.waiting import eventually
+from tests.support.wire import Wire
 
 SCRIPT = Path(__file__).parents[3] / "docs" / "examples" / "consume_calls.py"
 QUEUE = "example.bookkeeping"
@@ -40,7 +42,12 @@ async def consumer(amqp_url: str, database: Path) -> AsyncIterator[asyncio.subpr
     finally:
         if process.returncode is None:
             process.send_signal(signal.SIGINT)
-        assert await process.wait() in {0, -signal.SIGKILL}
+        try:
+            async with asyncio.timeout(30):
+                assert await process.wait() in {0, -signal.SIGKILL}
+        except TimeoutError:
+            process.kill()
+            raise
 
 
 def booked(database: Path) -> dict[str, tuple[str, int]]:
@@ -70,11 +77,35 @@ async def test_the_example_books_each_call_once_across_a_crash(
             await publish("call.queued", 1, "queued")
             return booked(database).keys() == set(calls)
 
-        await eventually(hears)
+        await eventually(hears, 60)
         first.kill()
         await first.wait()
     await publish("call.completed", 9, "completed", times=2)
     await publish("call.recording.ready", 8, "in-progress")
     await bus.publish_many([make_event("call.turn", subject=calls[0], sequence=7, data={"text": "Hello."})], 10)
     async with consumer(rabbitmq_server, database):
-        await eventually(lambda: booked(database) == dict.fromkeys(calls, ("completed", 9)))
+        await eventually(lambda: booked(database) == dict.fromkeys(calls, ("completed", 9)), 40)
+
+
+@pytest.mark.usefixtures("bus")
+async def test_the_example_ends_when_it_is_told_although_its_broker_is_stuck(
+    rabbitmq_server: str, tmp_path: Path
+) -> None:
+    """It waited for the broker's goodbye for ever."""
+    wire = Wire(URL(rabbitmq_server))
+    async with wire.running() as url, consumer(url, tmp_path / "calls.db") as process:
+        async with await aio_pika.connect(rabbitmq_server) as connection:
+
+            async def listens() -> bool:
+                try:
+                    async with connection.channel() as channel:
+                        found = await channel.declare_queue(QUEUE, passive=True)
+                except aio_pika.exceptions.ChannelNotFoundEntity:
+                    return False
+                return bool(found.declaration_result.consumer_count)
+
+            await eventually(listens, 60)
+        wire.swallow()
+        process.send_signal(signal.SIGINT)
+        async with asyncio.timeout(30):
+            assert await process.wait() == 0

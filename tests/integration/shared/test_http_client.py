@@ -66,7 +66,7 @@ async def speaking(speech: Speech, **options: Any) -> AsyncIterator[int]:
 @pytest.fixture
 async def private() -> AsyncIterator[GuardedClient]:
     """Allowed to call private addresses, with short time-outs."""
-    async with GuardedClient(allow_private=True, total_timeout=timedelta(seconds=1)) as client:
+    async with GuardedClient(allow_private=True, total_timeout=timedelta(seconds=2)) as client:
         yield client
 
 
