@@ -25,7 +25,9 @@ HEAD = """# Settings
 Every process reads its settings from the environment at its start. It does not start with a wrong one: it names the
 variable and exits with status 78. This page is made from the code by `python -m deploy.settings_docs`.
 
-`make up` sets what is required; whatever you set in your own environment wins.
+`make up` sets what is required. Whatever you set in your own environment wins, but for what ties its processes
+together: `HOST` is 127.0.0.1, `PORT` the gateway's alone, `AUTH_URL`, `PROJECT_URL` and `CALL_URL` are the processes it
+starts, and on the server of your `DATABASE_URL` each service gets a role and a schema of its own.
 """
 
 

@@ -17,6 +17,10 @@ from deploy.local.unit import Running
 from tests.support.databases import Databases, Tables, quick_folder
 from tests.support.scheduling import Scheduling
 
+# Whoever runs the tests may have exported where servers of hers are: no test finds them, nor a process that it starts.
+for _name in [name for name in os.environ if name.endswith(("DATABASE_URL", "AMQP_URL", "LLM_BASE_URL", "SMTP_URL"))]:
+    del os.environ[_name]
+
 # Rich tracebacks with all locals take seconds to draw and block the loop meanwhile.
 structlog.configure(
     processors=[
@@ -51,10 +55,7 @@ async def _stop(programs: list[Running]) -> None:
 
 @pytest.fixture(scope="session")
 def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The administrator's DSN of a server: the one of DATABASE_URL, else a private one."""
-    if dsn := os.environ.get("DATABASE_URL"):
-        yield dsn
-        return
+    """The administrator's DSN."""
     with quick_folder(tmp_path_factory.mktemp("postgres-server")) as folder:
         server, dsn = _apart(start_postgres(folder))
         yield dsn
@@ -63,10 +64,7 @@ def postgres_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def rabbitmq_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The AMQP URL of a node: the one of AMQP_URL, else a private one."""
-    if url := os.environ.get("AMQP_URL"):
-        yield url
-        return
+    """The AMQP URL of a node."""
     programs, url = _apart(start_rabbitmq(tmp_path_factory.mktemp("rabbitmq-server")))
     yield url
     _apart(_stop(programs))

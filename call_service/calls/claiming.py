@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import NamedTuple, Protocol, TypeVar
 
 import structlog
+from prometheus_client import Gauge
 
 from call_service.calls import claiming_queries as queries
 from call_service.calls.claiming_queries import Queue
@@ -17,6 +18,10 @@ from shared.db import Database, DatabaseUnavailableError
 log = structlog.get_logger(__name__)
 
 MAX_QUEUES = 100
+LONGEST_WAIT = Gauge(
+    "talkstack_worker_longest_wait_seconds",
+    "How long the first call has waited that no limit and no pace of its customer or trunk holds back.",
+)
 
 _Source = TypeVar("_Source")
 
@@ -80,6 +85,10 @@ class CallClaimer:
         waiting = await queries.open_queues(self.db, self.limits.max_calls, MAX_QUEUES)
         offered = shares([queue.tenant for queue in waiting], limit)
         return await claim_each(zip(waiting, offered, strict=True), self._claim_from, limit)
+
+    async def measure(self) -> None:
+        """Set the gauge."""
+        LONGEST_WAIT.set(await queries.longest_wait(self.db, self.limits.max_calls))
 
     async def _claim_from(self, queue: Queue, limit: int) -> list[Claimed]:
         async with self.db.transaction() as tx:

@@ -7,11 +7,12 @@ from call_service.calls.domain import Call
 from call_service.calls.repository import call_of
 from call_service.capacity.domain import LOOK_AHEAD
 from shared.db import Database, Tx
+from shared.measuring import MOST_COUNTED
 
 _NO_TRUNK = "00000000-0000-0000-0000-000000000000"
 
 _OPEN_QUEUES = """
-SELECT heads.tenant, heads.trunk FROM call_queues AS heads
+SELECT heads.tenant, heads.trunk, extract(epoch FROM now() - heads.created_at) AS waited FROM call_queues AS heads
 LEFT JOIN trunks ON trunks.id = heads.trunk
 CROSS JOIN LATERAL (
     SELECT count(*) AS of_tenant, count(*) FILTER (WHERE trunk_id = heads.trunk)
@@ -48,6 +49,12 @@ async def open_queues(db: Database, max_calls: int, limit: int) -> list[Queue]:
     rows = await db.fetch(_OPEN_QUEUES, limit, max_calls, LOOK_AHEAD)
     found = ((str(row["tenant"]), str(row["trunk"])) for row in rows)
     return [Queue(tenant, None if trunk == _NO_TRUNK else trunk) for tenant, trunk in found]
+
+
+async def longest_wait(db: Database, max_calls: int) -> float:
+    """How many seconds the first call has waited that no limit holds back, and no pace: of these no start is booked."""
+    rows = await db.fetch(_OPEN_QUEUES, MOST_COUNTED, max_calls, timedelta(0))
+    return max((float(row["waited"]) for row in rows), default=0)
 
 
 async def claim(tx: Tx, queue: Queue, owner: str, lease: timedelta, limit: int) -> list[Call]:

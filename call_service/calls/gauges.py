@@ -1,10 +1,12 @@
-"""What operators watch of the calls: how many wait, for how long, and how many are live in all workers together."""
+"""What operators watch of the calls: how they end, how many wait, and are live in all workers together."""
 
-from prometheus_client import Gauge
+from prometheus_client import Counter, Gauge
 
 from shared.db import Database
 from shared.measuring import MOST_COUNTED
 
+ENDED = Counter("talkstack_calls_ended", "Calls that have ended.", ["status", "reason", "fault", "direction"])
+LOST = Counter("talkstack_calls_lost", "Calls that ended because their worker no longer renewed its lease.")
 QUEUED = Gauge("talkstack_calls_queued", "Calls that wait for a worker, 10 000 at most.")
 OLDEST = Gauge("talkstack_calls_oldest_queued_seconds", "How long the first of them has waited.")
 LIVE = Gauge("talkstack_calls_live", "Calls that workers hold, by status.", ["status"])

@@ -8,6 +8,7 @@ from typing import Any
 from call_service.calls import commands
 from call_service.calls.costs import CostLine, stored, total
 from call_service.calls.domain import Call, CallTurn, Outcome, Status, allowed_before
+from call_service.calls.gauges import ENDED
 from call_service.voice.ports import AnsweredBy
 from shared.db import Database, Record, Tx
 from shared.ids import is_id
@@ -244,7 +245,10 @@ async def end(tx: Tx, call_id: str, fence: int, outcome: Outcome, data: Mapping[
     if row is None:
         return None
     await commands.close(tx, call_id)
-    return call_of(row)
+    call = call_of(row)
+    # Every end of a call passes here. It is not committed yet: one that is tried again counts twice.
+    ENDED.labels(call.status.value, outcome.reason, call.fault, call.direction).inc()
+    return call
 
 
 async def lock_held(tx: Tx, call_id: str, fence: int) -> Call | None:

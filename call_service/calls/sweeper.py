@@ -27,6 +27,7 @@ from call_service.calls.domain import (
     Call,
     Status,
 )
+from call_service.calls.gauges import LOST
 from call_service.calls.wrap_up import WrapUp, end_queued
 from shared.db import PASSING_ERRORS, DatabaseUnavailableError, Tx
 
@@ -155,6 +156,7 @@ class Sweeper:
         assert ended is not None  # the row is locked and live
         await settle(tx, ended)
         await events.publish(tx, ended, self._wrap_up.public_url)
+        LOST.inc()
         return ended
 
     async def _put_back(self, tx: Tx, call: Call) -> None:

@@ -35,12 +35,13 @@ from call_service.voice.brain import build_brain
 from call_service.voice.engines.bundle import Engines, load_engines
 from call_service.voice.engines.extras import Models, with_extras
 from call_service.voice.ports import Brain
-from shared.background import kept_running
+from shared.background import kept_running, running
 from shared.clock import SystemClock
 from shared.endpoints import INTERNAL_TOKENS
 from shared.health import HEALTH
 from shared.http import DRAIN_HOOKS, new_app
 from shared.http_client import GuardedClient
+from shared.measuring import measure_forever
 from shared.resources import DATABASE, CleanupContext, database
 from shared.secret_box import SecretBox
 
@@ -153,7 +154,7 @@ def build_app(settings: WorkerSettings) -> web.Application:
         app[DRAIN_HOOKS].extend([keeper.drain, worker.drain])
         keeping = kept_running(keeper.run, "trunk keeper", app[HEALTH])
         working = kept_running(lambda: worker.run(settings.heartbeat_seconds), "worker", app[HEALTH])
-        async with keeping, working:
+        async with keeping, working, running(measure_forever(singly.measure), "gauges"):
             yield
             await reception.close()
             await worker.stop()

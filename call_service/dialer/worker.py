@@ -30,7 +30,6 @@ DATABASE_ERRORS = (DatabaseUnavailableError, asyncpg.PostgresError)
 LIVE_CALLS = Gauge("talkstack_worker_live_calls", "Calls this worker holds.")
 CALL_SLOTS = Gauge("talkstack_worker_call_slots", "Calls this worker may hold at once.")
 CLAIMED = Counter("talkstack_worker_claimed_calls", "Calls claimed since the start.")
-LOST = Counter("talkstack_worker_lost_calls", "Calls whose lease was lost to another process.")
 
 
 class Worker:
@@ -176,5 +175,4 @@ class Worker:
             return
         for call_id in set(held) - kept:
             if (lost := self._live.get(call_id)) is not None:
-                LOST.inc()
                 lost[1].lose()

@@ -67,7 +67,7 @@ def drain_limit(env: Mapping[str, str]) -> timedelta:
 
 
 def common_env(wiring: Wiring) -> dict[str, str]:
-    """What every process gets: our defaults, then whatever the user has set, which wins."""
+    """What every process gets: our defaults, then what the user has set, then what ties the processes together."""
     var, secrets = wiring.var, wiring.var / "secrets"
     defaults = {
         "PUBLIC_URL": f"http://127.0.0.1:{wiring.port}",

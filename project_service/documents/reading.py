@@ -4,12 +4,17 @@ import asyncio
 import sys
 from pathlib import Path
 
+import structlog
+
 from project_service.documents.errors import DocumentReadersBusyError, DocumentUnreadableError
-from project_service.documents.pdf import ENCRYPTED
+from project_service.documents.pdf import BROKEN, ENCRYPTED
 from project_service.documents.schemas import Kind
 from shared import programs
+from shared.errors import InternalError
 from shared.fair_places import FairPlaces, NoPlaceError
 from shared.forms import UploadedFile
+
+log = structlog.get_logger(__name__)
 
 MAX_BYTES = 10 * 1024 * 1024
 # Together less than the 60 s that the gateway waits.
@@ -53,8 +58,11 @@ class Reader:
             raise DocumentUnreadableError("file: Reading this PDF takes too long.") from None
         if done.status == ENCRYPTED:
             raise DocumentUnreadableError("file: This PDF is encrypted.")
-        if done.status:
+        if done.status == BROKEN:
             raise DocumentUnreadableError("file: This is no PDF, or it is broken.")
+        if done.status:
+            log.error("pdf_reader_failed", exit_status=done.status)
+            raise InternalError
         return done.output.decode().replace("\x00", " ")
 
 

@@ -1,9 +1,9 @@
 """Bodies of answers about voices."""
 
-from typing import Any, Literal, Self
+from typing import Any, Literal
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field
 
 from project_service.fields import success
 from project_service.voices.catalogue import Labels
@@ -32,12 +32,6 @@ class VoicesQuery(BaseModel):
 
     provider: Literal["hibari", "cartesia", "deepgram", "elevenlabs", "openai"] = "hibari"
     project_id: UUID | None = Field(None, alias="projectId")
-
-    @model_validator(mode="after")
-    def _has_a_key(self) -> Self:
-        if self.project_id is None and self.provider in {"cartesia", "deepgram", "elevenlabs"}:
-            raise ValueError("`projectId` is needed: this vendor lists its voices for a key only")
-        return self
 
 
 class Voice(BaseModel):

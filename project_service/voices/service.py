@@ -9,16 +9,30 @@ from datetime import timedelta
 from pathlib import Path
 
 import structlog
+from cachetools import TTLCache
 
 from project_service.voices.catalogue import CatalogueEntry, catalogue
 from project_service.voices.errors import PreviewUnavailableError, VoiceNotFoundError
 from project_service.voices.schemas import Voice
+from shared.fair_places import FairPlaces, NoPlaceError
 from shared.ids import new_id
 
 log = structlog.get_logger(__name__)
 
 RENDER_COMMAND = (sys.executable, "-m", "project_service", "render-preview")
+# Together less than the 60 s that the gateway waits.
 RENDER_TIMEOUT = timedelta(seconds=30)
+PATIENCE_SECONDS = 20.0
+
+
+def render_places() -> FairPlaces:
+    """One voice at a time: the engine is larger than this whole service. Anybody may ask, so few may wait."""
+    return FairPlaces(1, waiting=32, of_one=16, patience_seconds=PATIENCE_SECONDS)
+
+
+def failures() -> TTLCache[str, None]:
+    """Voices whose preview could not be rendered, until the time at which clients are told to try again."""
+    return TTLCache(100, PreviewUnavailableError.retry_after_seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +43,8 @@ class Voices:
     previews: Path
     command: Sequence[str] = RENDER_COMMAND
     timeout: timedelta = RENDER_TIMEOUT
-    _rendering: asyncio.Lock = field(default_factory=asyncio.Lock)
+    places: FairPlaces = field(default_factory=render_places)
+    failed: TTLCache[str, None] = field(default_factory=failures)
 
     def all(self) -> list[Voice]:
         return [self._voice(entry) for entry in catalogue().values()]
@@ -43,14 +58,27 @@ class Voices:
 
         Raises:
             VoiceNotFoundError
-            PreviewUnavailableError: it could not be rendered here.
+            PreviewUnavailableError: it could not be rendered here, or too many wait for one already.
         """
         entry = self._entry(voice_id)
         path = self.previews / f"{entry.voice_id}.wav"
-        async with self._rendering:
-            if not await asyncio.to_thread(path.exists):
-                await self._render(entry, path)
+        if not await asyncio.to_thread(path.exists):
+            try:
+                async with self.places.place(voice_id):
+                    await self._render_once(entry, path)
+            except NoPlaceError:
+                raise PreviewUnavailableError from None
         return path
+
+    async def _render_once(self, entry: CatalogueEntry, path: Path) -> None:
+        if entry.voice_id in self.failed:
+            raise PreviewUnavailableError
+        if not await asyncio.to_thread(path.exists):  # since this one waits
+            try:
+                await self._render(entry, path)
+            except PreviewUnavailableError:
+                self.failed[entry.voice_id] = None
+                raise
 
     async def _render(self, entry: CatalogueEntry, path: Path) -> None:
         await asyncio.to_thread(path.parent.mkdir, parents=True, exist_ok=True)

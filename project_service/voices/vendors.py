@@ -19,6 +19,8 @@ from project_service.provider_keys.service import ProviderKeys
 from project_service.voices.catalogue import Labels
 from project_service.voices.errors import VendorVoicesUnavailableError
 from project_service.voices.schemas import Voice
+from shared.endpoints import unprocessable
+from shared.errors import FieldError
 from shared.providers import PROVIDERS, at, base_url_of
 
 KEPT_SECONDS = 600
@@ -116,11 +118,17 @@ class VendorVoices:
     _kept: "TTLCache[tuple[str, str, str], list[Voice]]" = field(default_factory=_no_cache)
 
     async def of(self, tenant: str, project_id: str | None, provider: str) -> list[Voice]:
-        """Raises ProjectNotFoundError, ProviderKeyNotFoundError, VendorVoicesUnavailableError."""
+        """What the vendor lists for the project's key.
+
+        Raises:
+            UnprocessableError: a project is needed.
+            ProjectNotFoundError, ProviderKeyNotFoundError, VendorVoicesUnavailableError
+        """
         if provider not in _LISTINGS:
             return [_voice(provider, {"name": name.title(), "voice_id": name}, {}, None) for name in _OPENAI]
         if project_id is None:
-            raise ProviderKeyNotFoundError
+            message = "This field is required: this vendor lists its voices for a key only."
+            raise unprocessable([FieldError("projectId", "missing", message)])
         await self.keys.get(tenant, project_id, provider)
         asked = (tenant, project_id, provider)
         if asked not in self._kept:

@@ -63,6 +63,7 @@ class Deliverer:
         self._jitter = jitter
         self._settling = asyncio.Semaphore(SETTLING)
         self._running: dict[asyncio.Task[None], str] = {}
+        self._claiming = asyncio.Lock()
         self._wake = asyncio.Event()
         self._is_draining = False
 
@@ -71,13 +72,15 @@ class Deliverer:
         async with asyncio.TaskGroup() as group:
             group.create_task(self._db.listen(f"{self._db.schema}_webhooks", self._wake_in, self._wake.set))
             group.create_task(self._claim_forever())
-            group.create_task(measure_forever(lambda: gauges.measure(self._db)))
+            group.create_task(measure_forever(lambda: gauges.measure(self._db, self._lease)))
 
     async def drain(self) -> None:
         """Claim nothing more and wait for what is under way."""
         self._is_draining = True
-        if self._running:
-            await asyncio.wait(self._running)
+        async with self._claiming:
+            under_way = set(self._running)
+        if under_way:
+            await asyncio.wait(under_way)
 
     async def close(self) -> None:
         """Cut what is still under way; it is delivered again when the lease is over."""
@@ -92,11 +95,11 @@ class Deliverer:
     async def _claim_forever(self) -> None:
         while True:
             self._wake.clear()
-            claimed = await self._claim()
-            for delivery in claimed:
-                task = asyncio.create_task(self._deliver(delivery))
-                self._running[task] = delivery.project_id
-                task.add_done_callback(self._finished)
+            async with self._claiming:
+                for delivery in await self._claim():
+                    task = asyncio.create_task(self._deliver(delivery))
+                    self._running[task] = delivery.project_id
+                    task.add_done_callback(self._finished)
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._poll_seconds):
                     await self._wake.wait()

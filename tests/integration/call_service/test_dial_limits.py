@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
+from prometheus_client import REGISTRY
 
 from call_service.batches.dialing_queries import due_batches
 from call_service.calls.claiming import CallClaimer, Claimed, Claimer
@@ -247,3 +248,30 @@ async def test_paces_that_say_nothing_any_more_are_deleted(db: Database) -> None
     assert await db.execute(PRUNE, timedelta(days=2), 10) == "DELETE 1"
     await queue(db, tenant=tenant)
     assert len(await claim(db, "worker", LEASE, 5)) == 1
+
+
+async def test_a_wait_is_the_platforms_only_where_nothing_of_the_customer_holds_the_call_back(db: Database) -> None:
+    """It wakes an operator, who can do nothing about the limits of a customer."""
+
+    async def waited(limits: Limits = LIMITS) -> float:
+        await claimer(db, limits=limits).measure()
+        found = REGISTRY.get_sample_value("talkstack_worker_longest_wait_seconds")
+        assert found is not None
+        return found
+
+    tenant, one_at_a_time = new_id(), Limits(calls_per_second=1000, max_calls=1)
+    trunk_id = await trunk(db, tenant, most=1)
+    for _ in range(3):
+        await queue(db, tenant=tenant)
+    assert await waited() < 60
+    await db.execute("UPDATE calls SET created_at = now() - interval '90 seconds'")
+    assert 90 <= await waited() < 120
+    [held] = await claimer(db).claim(5)
+    assert await waited() == 0  # the trunk is full
+    await db.execute("UPDATE trunks SET max_concurrent = 10")
+    assert await waited(one_at_a_time) == 0
+    await db.execute("UPDATE dial_paces SET next_at = now() + interval '1 second' WHERE id = $1", trunk_id)
+    assert await waited() == 0  # the next start is booked: calls of this trunk are being dialled
+    await db.execute("UPDATE dial_paces SET next_at = now() - interval '1 second'")
+    assert 90 <= await waited() < 120
+    assert held.call.trunk_id == trunk_id

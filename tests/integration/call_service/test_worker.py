@@ -11,6 +11,7 @@ import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
+from prometheus_client import REGISTRY
 
 from call_service.calls import repository
 from call_service.calls.domain import MAX_CLAIMS, Call, Status
@@ -96,6 +97,21 @@ async def test_a_full_worker_leaves_the_queue_to_others(db: Database, calls_url:
         assert await two_are_held()
         for call_id in ids:
             await completed(db, call_id)
+
+
+async def test_a_worker_measures_how_long_a_call_waits_for_a_place(
+    db: Database, calls_url: str, tmp_path: Path
+) -> None:
+    async with worker(calls_url, tmp_path, worker_max_calls=1):
+        held = await queue(db, "+12025550105", silenceTimeoutSeconds=60)
+
+        async def is_held() -> bool:
+            return (await read(db, held)).status == "in-progress"
+
+        await eventually(is_held, 30)
+        late = await queue(db, "+12025550105")
+        await db.execute("UPDATE calls SET created_at = now() - interval '90 seconds' WHERE id = $1", late)
+        await eventually(lambda: (REGISTRY.get_sample_value("talkstack_worker_longest_wait_seconds") or 0) >= 90, 30)
 
 
 async def test_two_claimers_never_get_the_same_call(db: Database) -> None:

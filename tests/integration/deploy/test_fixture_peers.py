@@ -1,5 +1,8 @@
 """The peers that every other test relies on."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import aio_pika
@@ -70,3 +73,12 @@ async def test_the_node_takes_and_gives_messages(rabbitmq_server: str, amqp_pref
         assert message.body == b"hello"
         await message.ack()
         await queue.delete()
+
+
+def test_servers_of_whoever_runs_the_tests_are_left_alone() -> None:
+    """Databases were made on the server of an exported DATABASE_URL, and queues on that of AMQP_URL."""
+    hers = {"DATABASE_URL": "postgresql://127.0.0.1:1/hers", "AMQP_URL": "amqp://127.0.0.1:1"}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", __file__, "-k", "its_own or messages"]
+    ran = subprocess.run(command, env={**os.environ, **hers}, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stdout
+    assert "2 passed" in ran.stdout

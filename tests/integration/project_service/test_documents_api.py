@@ -1,13 +1,18 @@
 """Documents of agents: uploaded, cut, listed, deleted, and handed to workers."""
 
 import asyncio
+import resource
+import sys
 from io import BytesIO
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
-from project_service.documents import service
+from project_service.documents import pdf, reading, service
 from project_service.documents.errors import DocumentUnreadableError
 from project_service.documents.reading import MAX_BYTES, Reader
 from shared import tokens
@@ -99,6 +104,36 @@ async def test_a_pdf_that_takes_too_long_is_given_up(tmp_path: Any) -> None:
             await Reader(pdf_seconds=0.05).read("tenant", UploadedFile("a.pdf", content, ""))
         kind, size, _ = await Reader().read("tenant", UploadedFile("a.pdf", content, ""))
     assert (kind, size) == ("pdf", path.stat().st_size)
+
+
+def test_pdfs_are_read_where_memory_can_not_be_limited(monkeypatch: pytest.MonkeyPatch, capsysbinary: Any) -> None:
+    """On macOS every PDF was a broken one."""
+
+    def setrlimit(which: int, _limits: tuple[int, int]) -> None:
+        if which == resource.RLIMIT_AS:
+            raise ValueError("current limit exceeds maximum limit")
+
+    monkeypatch.setattr(sys, "platform", "darwin")
+    monkeypatch.setattr(pdf, "resource", SimpleNamespace(**{**vars(resource), "setrlimit": setrlimit}))
+    monkeypatch.setattr(pdf.logging, "disable", lambda: None)
+    monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=BytesIO(pdf_of("A page."))))
+    assert pdf.main() == 0
+    assert capsysbinary.readouterr().out.strip() == b"A page."
+
+
+async def test_a_failure_of_the_reader_is_not_blamed_on_the_file(
+    user: User, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "fails.py"
+    program.write_text("import no_such_package")
+    monkeypatch.setattr(reading, "_PROGRAM", program)
+    agent_id = await user.agent(await user.project())
+    with capture_logs() as logs:
+        status, answer = await upload(user, agent_id, pdf_of("A page."), "a.pdf")
+    assert (status, answer["code"]) == (500, "internal_error")
+    assert [(entry["event"], entry["exit_status"]) for entry in logs if "exit_status" in entry] == [
+        ("pdf_reader_failed", 1)
+    ]
 
 
 async def test_the_same_content_is_not_kept_twice(user: User) -> None:

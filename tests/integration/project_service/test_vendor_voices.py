@@ -88,7 +88,8 @@ async def test_what_is_missing_is_said(user: User, vendors: FakeVendors) -> None
     project_id = await user.project()
     status, answer = await user("GET", f"/voices?provider=elevenlabs&projectId={project_id}")
     assert (status, answer["code"]) == (404, "provider_key_not_found")
-    for query in ("provider=elevenlabs", "provider=nobody", "projectId=x", "x=1"):
+    fields = {"provider=elevenlabs": "projectId", "provider=nobody": "provider", "projectId=x": "projectId", "x=1": "x"}
+    for query, field in fields.items():
         status, answer = await user("GET", f"/voices?{query}")
-        assert (status, answer["status"]) == (422, "error"), query
+        assert (status, [error["field"] for error in answer["errors"]]) == (422, [field]), query
     assert vendors.requests == []

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cachetools import TTLCache
 
 from project_service.voices.errors import PreviewUnavailableError
 from project_service.voices.service import Voices
 from shared import tokens
 from shared.clock import SystemClock
+from shared.fair_places import FairPlaces
 from shared.tokens import InternalTokens
 
 
@@ -69,3 +71,40 @@ async def test_a_preview_that_fails_or_hangs_is_unavailable_and_leaves_nothing(t
     with pytest.raises(PreviewUnavailableError):
         await voices.preview("heart")
     assert not await asyncio.to_thread(os.listdir, tmp_path)
+
+
+async def test_a_preview_is_rendered_once_for_all_who_ask_and_a_failure_is_kept_until_its_retry_after(
+    tmp_path: Path,
+) -> None:
+    """Each request of anybody started a process."""
+    now, started = [0.0], tmp_path / "started"
+    script = f"open({str(started)!r}, 'a').write('x'); raise SystemExit('no engine')"
+    failed = TTLCache[str, None](10, 30, timer=lambda: now[0])
+    voices = Voices("https://x", tmp_path / "previews", (sys.executable, "-c", script), failed=failed)
+
+    async def starts() -> int:
+        asked = await asyncio.gather(*(voices.preview("heart") for _ in range(5)), return_exceptions=True)
+        assert {type(answer) for answer in asked} == {PreviewUnavailableError}
+        return len(await asyncio.to_thread(started.read_text))
+
+    assert [await starts(), await starts()] == [1, 1]
+    now[0] = 31
+    assert await starts() == 2
+
+
+async def test_a_preview_that_exists_waits_for_no_other_and_few_wait_for_one_that_does_not(tmp_path: Path) -> None:
+    (tmp_path / "heart.wav").write_bytes(b"sound")
+    begun, wait = tmp_path / "begun", tmp_path / "wait"
+    os.mkfifo(begun)
+    os.mkfifo(wait)
+    script = f"import sys; open({str(begun)!r}, 'w').close(); open({str(wait)!r}).close(); open(sys.argv[2], 'w')"
+    places = FairPlaces(1, waiting=2, of_one=2, patience_seconds=30)
+    voices = Voices("https://x", tmp_path, (sys.executable, "-c", script), places=places)
+    asking = [asyncio.create_task(voices.preview("heart-calm")) for _ in range(4)]
+    await asyncio.to_thread(lambda: begun.open().close())
+    assert await voices.preview("heart") == tmp_path / "heart.wav"
+    done, _ = await asyncio.wait(asking, return_when=asyncio.FIRST_COMPLETED)
+    assert [type(task.exception()) for task in done] == [PreviewUnavailableError]
+    await asyncio.to_thread(lambda: wait.open("w").close())
+    answers = await asyncio.gather(*asking, return_exceptions=True)
+    assert answers.count(tmp_path / "heart-calm.wav") == 3

@@ -18,6 +18,7 @@ from project_service.settings import WebhookSettings
 from project_service.webhooks import deliverer, queue
 from shared.db import Database
 from shared.events import Event
+from shared.http import DRAIN_HOOKS
 from shared.ids import new_id
 from shared.memory_bus import InMemoryBus
 from shared.testing.waiting import eventually
@@ -491,6 +492,42 @@ async def test_what_a_dead_worker_had_claimed_is_delivered_after_its_lease(
     async with db.transaction() as tx:
         await queue.settle(tx, claimed, queue.Verdict("pending"))
     assert await has_counts(db, delivered=1)(), "the lost lease writes nothing"
+
+
+async def test_what_is_claimed_as_the_worker_ends_is_delivered_once_before_it_has_ended(
+    endpoint: Endpoint,
+    receiver: Receiver,
+    bus: InMemoryBus,
+    db: Database,
+    webhook_settings: WebhookSettings,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The deliveries of a claim that came back after SIGTERM were cut in the middle of their request."""
+    claim, claimed, ending = queue.claim, asyncio.Event(), asyncio.Event()
+
+    async def late(*arguments: Any) -> list[queue.Claimed]:
+        deliveries = await claim(*arguments)
+        if deliveries:
+            claimed.set()
+            await ending.wait()
+        return deliveries
+
+    async def slow(_request: web.Request) -> web.Response:
+        await asyncio.sleep(0.1)
+        return web.Response()
+
+    monkeypatch.setattr(queue, "claim", late)
+    receiver.reply = slow
+    app = build_webhooks_app(webhook_settings, bus)
+    async with TestServer(app):
+        await publish(bus, endpoint.event("call.queued"))
+        await claimed.wait()
+        draining = asyncio.gather(*(hook() for hook in app[DRAIN_HOOKS]))
+        await asyncio.sleep(0)  # it has begun
+        ending.set()
+        await draining
+    assert await has_counts(db, delivered=1)()
+    assert len(receiver.got) == 1
 
 
 async def test_a_secret_that_no_key_opens_is_a_failed_attempt(

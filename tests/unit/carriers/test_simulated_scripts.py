@@ -1,6 +1,7 @@
 """Scripts of one's own: read, checked, performed."""
 
 import json
+import re
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import pytest
 
 from call_service.carriers.port import Cause, DtmfReceived, Ended
-from call_service.carriers.scripts import Script
+from call_service.carriers.scripts import Script, Turn
 from call_service.carriers.simulated import ScriptBook, ScriptError
 from call_service.carriers.simulated.book import MAX_FILE_BYTES
 from call_service.carriers.testing import CallProbe
@@ -25,6 +26,12 @@ def write(folder: Path, script: object, name: str = "4930123456.json") -> Path:
 
 def test_the_built_in_numbers_are_those_of_the_table() -> None:
     assert ScriptBook.load().numbers == [f"+12025550{last}" for last in range(100, 114)]
+
+
+def test_the_page_explains_every_field_of_a_script_and_of_a_turn() -> None:
+    page = (Path(__file__).parents[3] / "docs/simulated-callees.md").read_text()
+    rows = re.findall(r"^\| (`.+?) \|", page, re.MULTILINE)
+    assert set(re.findall(r"`(\w+)`", " ".join(rows))) == Script.model_fields.keys() | Turn.model_fields.keys()
 
 
 def test_own_scripts_add_numbers_and_replace_built_in_ones(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Which settings the local start gives to whom."""
 
+import re
 from datetime import timedelta
 from functools import partial
 from itertools import count
@@ -10,6 +11,7 @@ import pytest
 from deploy.local import services
 from deploy.local.services import ALL_IN_ONE, SERVICES, Wiring, common_env, drain_limit, service_units
 from deploy.local.system import StartError
+from deploy.settings_docs import HEAD, PROCESSES
 
 DSNS = {role: f"postgresql://{role}:x@127.0.0.1:1/talkstack" for role in ("auth", "projects", "calls")}
 
@@ -56,6 +58,15 @@ def test_what_the_user_sets_wins_over_our_defaults(tmp_path: Path) -> None:
 
 def test_what_the_user_sets_cannot_open_the_stack_to_the_network(tmp_path: Path) -> None:
     assert common_env(wiring(tmp_path, HOST="0.0.0.0"))["HOST"] == "127.0.0.1"
+
+
+def test_the_page_of_settings_names_those_that_the_user_cannot_set(tmp_path: Path) -> None:
+    """It said that whatever is set in the environment wins."""
+    names = {name.upper() for _, settings in PROCESSES for name in settings.model_fields}
+    set_by_user = {**dict.fromkeys(names, "the user's"), "DRAIN_SECONDS": "7"}
+    given = [unit.env for unit in service_units(SERVICES, wiring(tmp_path, amqp_url="the user's", **set_by_user))]
+    lost = {name for name, value in set_by_user.items() if any(env[name] != value for env in given)}
+    assert lost == set(re.findall(r"`([A-Z_]+)`", HEAD))
 
 
 def test_mail_goes_to_files_unless_there_is_a_server(tmp_path: Path) -> None:
