@@ -87,11 +87,20 @@ def build_app(
     for path, handler in {
         "/health/live": health.live,
         "/health/ready": health.ready,
-        "/metrics": metrics,
         "/openapi.json": _openapi,
         "/asyncapi.json": _asyncapi,
         "/docs": _docs,
+        **({"/metrics": metrics} if settings.metrics_port is None else {}),
     }.items():
         app.router.add_get(path, handler, expect_handler=_ignore_expectation)
     app.router.add_route("*", "/{path:.*}", _proxy, expect_handler=_ignore_expectation)
+    return app
+
+
+def build_metrics_app() -> web.Application:
+    """`/metrics` and nothing else, for a port that only operators reach."""
+    app = web.Application()
+    app[HEALTH] = Health()
+    app[DRAIN_HOOKS] = []
+    app.router.add_get("/metrics", metrics)
     return app

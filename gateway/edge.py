@@ -23,7 +23,7 @@ from shared.metrics import HTTP_REQUESTS, HTTP_SECONDS
 from shared.request_ids import REQUEST_ID, request_id
 
 # Asked by whoever watches the gateway, as often as they like.
-_UNLIMITED = frozenset({"/health/live", "/health/ready", "/metrics"})
+_UNLIMITED = frozenset({"/health/live", "/health/ready"})
 
 
 def _check_form(request: web.Request) -> None:

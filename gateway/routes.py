@@ -42,8 +42,6 @@ ROUTES = (
     Route("/voices/{voice_id}/preview.wav", "project", auth="none"),
     Route("/phone-number", "project"),
     Route("/webhook", "project"),
-    Route("/hubspot", "project"),
-    Route("/hubspot/oauth/callback", "project", auth="none"),
     Route("/call", "call"),
     Route("/call/analysis", "call", answer_seconds=90),
     Route("/call/batch-call", "call", answer_seconds=120, is_upload=True),

@@ -8,19 +8,19 @@ from contextlib import suppress
 
 from aiohttp import web
 
-from gateway.app import build_app
+from gateway.app import build_app, build_metrics_app
 from gateway.limits import Limiter
 from gateway.processes import Place, Supervisor
 from gateway.reload import load
 from gateway.settings import GatewaySettings
-from shared.http import DRAIN_HOOKS, Hosted, at_start, run, run_all
+from shared.http import DRAIN_HOOKS, Hosted, at_start, run_all
 
 
 def serve(settings: GatewaySettings) -> None:
     """Serve until SIGTERM. What all processes share is created before there is more than one."""
     _allow_many_connections()
     if settings.gateway_processes == 1:
-        run(lambda: build_app(settings), settings, "gateway")
+        run_all(lambda: [Hosted(build_app(settings), settings), *_metrics(settings)], settings, "gateway")
         return
     limiter = Limiter()
     with at_start(settings, "gateway"):
@@ -29,7 +29,9 @@ def serve(settings: GatewaySettings) -> None:
             settings.host,
             settings.port,
             settings.gateway_processes,
-            lambda place: run_all(lambda: [_hosted(settings, limiter, place)], settings, "gateway"),
+            lambda place: run_all(
+                lambda: [_hosted(settings, limiter, place), *_metrics(settings)], settings, "gateway"
+            ),
         )
     supervisor.run()
 
@@ -53,6 +55,12 @@ def _hosted(settings: GatewaySettings, limiter: Limiter, place: Place) -> Hosted
     app[DRAIN_HOOKS].append(stop_accepting)
     app.on_startup.append(end_with_parent)
     return Hosted(app, settings, place.listener)
+
+
+def _metrics(settings: GatewaySettings) -> list[Hosted]:
+    if settings.metrics_port is None:
+        return []
+    return [Hosted(build_metrics_app(), settings.model_copy(update={"port": settings.metrics_port}))]
 
 
 def _end(parent: int) -> None:

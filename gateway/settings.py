@@ -1,8 +1,9 @@
 """Settings of the gateway."""
 
 from pathlib import Path
+from typing import Self
 
-from pydantic import AmqpDsn, BaseModel, ConfigDict, Field
+from pydantic import AmqpDsn, BaseModel, ConfigDict, Field, model_validator
 
 from gateway.fields import Allowance, CommaSeparated, Instances, Networks, Quota
 from shared.settings import ProcessSettings
@@ -48,7 +49,19 @@ class GatewaySettings(ProcessSettings, Changeable):
     idle_timeout_seconds: float = Field(30, gt=0, description="Longest pause of client or service in mid-body.")
     ejection_seconds: float = Field(2, gt=0, description="How long an instance that can't be reached is left out.")
 
+    metrics_port: int | None = Field(
+        None,
+        ge=1,
+        le=65535,
+        description="Port of `/metrics`; without it they are at `PORT`, for everybody who reaches the gateway.",
+    )
     gateway_processes: int = Field(1, ge=1, le=256, description="Processes that share the port; one a core is enough.")
     gateway_config: Path | None = Field(None, description="TOML file of limits and instances, read again on SIGHUP.")
     head_timeout_seconds: float = Field(10, gt=0, description="How long a client may take over a request's head.")
     revoked_sessions_seconds: float = Field(30, gt=0, description="How often auth_service is asked for ended sessions.")
+
+    @model_validator(mode="after")
+    def _has_two_ports(self) -> Self:
+        if self.metrics_port == self.port:
+            raise ValueError("METRICS_PORT: it must be another one than PORT")
+        return self

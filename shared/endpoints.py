@@ -75,7 +75,7 @@ class Context(Generic[BodyT]):
         if name := next((name for name, value in given.items() if "\x00" in value), None):
             raise invalid([FieldError(name, "invalid_character", "The character U+0000 is not allowed.")])
         values = {name: given.getall(name) if name in many else given[name] for name in given}
-        return validate(model, values, invalid)
+        return validate(model, values, invalid, whole="query")
 
 
 HandlerOf = Callable[[Context[BodyT]], Awaitable[Answer]]
@@ -164,26 +164,29 @@ def summarize(errors: Sequence[FieldError]) -> str:
     return "; ".join(f"{error.field}: {error.message.rstrip('.')}" for error in errors[:3]) + "."
 
 
-def field_errors(error: ValidationError) -> list[FieldError]:
+def field_errors(error: ValidationError, whole: str = "body") -> list[FieldError]:
     """What pydantic found, in our words; one error for all where nobody would read them."""
     if error.error_count() > MAX_ERRORS:
-        return [FieldError("body", "too_many_errors", f"{error.error_count()} fields are wrong.")]
-    return [field_error(item) for item in error.errors(include_url=False, include_input=False, include_context=False)]
+        return [FieldError(whole, "too_many_errors", f"{error.error_count()} fields are wrong.")]
+    found = error.errors(include_url=False, include_input=False, include_context=False)
+    return [field_error(item, whole) for item in found]
 
 
-def field_error(item: Mapping[str, Any]) -> FieldError:
-    """One of the things that pydantic found, in our words."""
+def field_error(item: Mapping[str, Any], whole: str = "body") -> FieldError:
+    """One of the things that pydantic found, in our words; what is wrong with several fields is wrong with `whole`."""
     is_missing = item["type"] == "missing"
     message = "This field is required." if is_missing else item["msg"].removeprefix("Value error, ")
-    return FieldError(".".join(str(part) for part in item["loc"]) or "body", item["type"], message)
+    return FieldError(".".join(str(part) for part in item["loc"]) or whole, item["type"], message)
 
 
-def validate(model: type[ModelT], values: Any, invalid: InvalidFactory = invalid_request) -> ModelT:
+def validate(
+    model: type[ModelT], values: Any, invalid: InvalidFactory = invalid_request, *, whole: str = "body"
+) -> ModelT:
     """`values` as `model`, else the error that `invalid` makes."""
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        raise invalid(field_errors(error)) from error
+        raise invalid(field_errors(error, whole)) from error
 
 
 async def read_json(request: web.Request, max_bytes: int) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 import structlog
 import uvloop
-from aiohttp import web
+from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler
 
 from shared import asyncapi, openapi
@@ -88,14 +88,10 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
 
 @web.middleware
 async def request_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Binds the request id, counts, measures, and renders errors."""
+    """Binds the request id to the log, counts, measures, and renders errors."""
     started = time.perf_counter()
     structlog.contextvars.bind_contextvars(request_id=request_id(request))
     response = await render_errors(request, handler)
-    if not response.prepared:
-        response.headers[REQUEST_ID] = request_id(request)
-        if request.app[HEALTH].is_draining:
-            response.force_close()
     resource = request.match_info.route.resource
     route = resource.canonical if resource else "unmatched"
     HTTP_REQUESTS.labels(request.method, route, response.status).inc()
@@ -103,11 +99,20 @@ async def request_middleware(request: web.Request, handler: Handler) -> web.Stre
     return response
 
 
+async def _decorate(request: web.Request, response: web.StreamResponse) -> None:
+    """Put on every answer, streams included, whose request it is of, and whether its connection ends with it."""
+    response.headers[REQUEST_ID] = request_id(request)
+    if request.app[HEALTH].is_draining and response.status != HTTPStatus.SWITCHING_PROTOCOLS:
+        response.force_close()
+        response.headers[hdrs.CONNECTION] = "close"  # aiohttp has already decided what to say
+
+
 def new_app(
     settings: ProcessSettings, service: str, routers: Sequence[Router] = (), events: Sequence[EventType] = ()
 ) -> web.Application:
     """An application with health, metrics, documents, errors and internal tokens; resources are added by the caller."""
     app = web.Application(middlewares=[request_middleware])
+    app.on_response_prepare.append(_decorate)
     app[HEALTH] = Health()
     app[DRAIN_HOOKS] = []
     app[INTERNAL_TOKENS] = InternalTokens(settings.internal_token_secret.get_secret_value(), service, SystemClock().now)

@@ -88,9 +88,9 @@ class _Asked:
     key: str
     content: str
 
-    def fingerprint(self, box: SecretBox) -> bytes:
-        """Keyed, because a body may hold a password."""
-        return box.hash(self.request.method, self.request.path_qs, self.content)
+    def fingerprints(self, box: SecretBox) -> list[bytes]:
+        """Keyed, because a body may hold a password; the first one is to be kept."""
+        return box.hashes(self.request.method, self.request.path_qs, self.content)
 
 
 class _SettledError(Exception):
@@ -147,7 +147,7 @@ class Idempotency:
             raise _SettledError(self._replay(asked, row))
 
     def _replay(self, asked: _Asked, row: Record) -> web.Response:
-        if row["fingerprint"] != asked.fingerprint(self._box):
+        if row["fingerprint"] not in asked.fingerprints(self._box):
             raise _SettledError(IdempotencyKeyReusedError())
         headers = {**row["headers"], REPLAYED: "true"}
         return web.Response(status=row["status"], headers=headers, body=self._box.open(row["sealed_body"]) or None)
@@ -157,7 +157,7 @@ class Idempotency:
         if not isinstance(body, bytes) or len(body) > MAX_ANSWER_BYTES:
             raise ValueError("an idempotent endpoint gave an answer that can't be kept; its work is undone")
         headers = {str(name): value for name, value in response.headers.items() if name != hdrs.CONTENT_LENGTH}
-        fingerprint = asked.fingerprint(self._box)
+        fingerprint = asked.fingerprints(self._box)[0]
         sealed = self._box.seal(body)
         await tx.execute(_KEEP, asked.owner, asked.key, fingerprint, response.status, headers, sealed)
 

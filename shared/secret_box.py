@@ -16,14 +16,15 @@ _NONCE_BYTES = 12
 class SecretBox:
     """AES-256-GCM and HMAC-SHA256 with keys of one purpose, so that what one module sealed no other can open.
 
-    `encryption_keys` are separated by commas while the key is changed: the first seals and hashes, all open.
+    `encryption_keys` are separated by commas while the key is changed: the first seals and hashes, all open and
+    recognise hashes.
     """
 
     def __init__(self, encryption_keys: str, purpose: str) -> None:
         """`purpose` is `service:use`; changing it makes what was sealed unreadable."""
         keys = encryption_keys.split(",")
         self._sealing = [AESGCM(_derive(key, f"{purpose}:seal")) for key in keys]
-        self._hashing = _derive(keys[0], f"{purpose}:hash")
+        self._hashing = [_derive(key, f"{purpose}:hash") for key in keys]
 
     def seal(self, plain: bytes) -> bytes:
         """Nonce and ciphertext; the random nonce is safe for 2^32 messages (NIST SP 800-38D, 8.3)."""
@@ -47,7 +48,11 @@ class SecretBox:
 
     def hash(self, *parts: str) -> bytes:
         """A keyed hash: short secrets and addresses can't be guessed from a stolen database."""
-        return hmac.digest(self._hashing, "\0".join(parts).encode(), "sha256")
+        return self.hashes(*parts)[0]
+
+    def hashes(self, *parts: str) -> list[bytes]:
+        """`hash` with each of the keys, to recognise what was hashed before the key was changed."""
+        return [hmac.digest(key, "\0".join(parts).encode(), "sha256") for key in self._hashing]
 
 
 def _derive(encryption_key: str, info: str) -> bytes:

@@ -76,10 +76,11 @@ async def set_verified(tx: Tx, user_id: str, now: datetime) -> bool:
     )
 
 
-async def has_password(tx: Tx, user_id: str, password_hash: str) -> bool:
-    """Is this still the hash of the user's password? Nobody changes it until the transaction ends."""
-    query = "SELECT true FROM users WHERE id = $1 AND password_hash = $2 FOR NO KEY UPDATE"
-    return bool(await tx.fetchval(query, user_id, password_hash))
+async def lock_password(tx: Tx, user_id: str) -> str | None:
+    """The hash of the user's password, which nobody changes until the transaction ends."""
+    query = "SELECT password_hash FROM users WHERE id = $1 FOR NO KEY UPDATE"
+    password_hash: str | None = await tx.fetchval(query, user_id)
+    return password_hash
 
 
 async def set_password(tx: Tx, user_id: str, password_hash: str, now: datetime) -> None:

@@ -87,7 +87,8 @@ class AccountService:
         password_hash = await self._r.passwords.hash(new)
         async with self._r.db.transaction() as tx:
             # What was verified takes a while, and the owner may have reset the password meanwhile.
-            if not await repository.has_password(tx, user_id, user.password_hash):
+            present = await repository.lock_password(tx, user_id)
+            if not await self._r.passwords.is_still(user.password_hash, present, old):
                 raise WrongPasswordError
             await throttles.forget(tx, key)
             await self._replace_password(tx, user, password_hash, Action.CREDENTIALS_CHANGED, client, but=session_id)

@@ -62,6 +62,16 @@ class PasswordHasher:
         is_right = await self._run(lambda: _verify(digest or self._nobody, password))
         return is_right and digest is not None
 
+    async def is_still(self, verified: str, present: str | None, password: str) -> bool:
+        """Is `password`, which was right for the hash `verified`, right for the `present` one?
+
+        They differ when the password was changed meanwhile, or only hashed anew by another log-in.
+
+        Raises:
+            HasherBusyError: the queue is full.
+        """
+        return present == verified or await self.verify(present, password)
+
     @staticmethod
     def is_outdated(digest: str) -> bool:
         """Was it made with other parameters than today's?"""

@@ -164,7 +164,8 @@ class SessionService:
         rehashed = await self._r.passwords.hash(password) if is_outdated else None
         async with self._r.db.transaction() as tx:
             # To verify it took a while: a session that a change of it did not end must not begin after that.
-            if not await accounts.has_password(tx, user.id, user.password_hash):
+            present = await accounts.lock_password(tx, user.id)
+            if not await self._r.passwords.is_still(user.password_hash, present, password):
                 raise InvalidCredentialsError
             ends_at = now + timedelta(days=self._r.settings.session_days)
             if await repository.is_new_place(tx, user.id, client.network):

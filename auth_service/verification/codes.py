@@ -32,8 +32,8 @@ def new_code() -> str:
     return f"{secrets.randbelow(10**6):06}"
 
 
-def judge(issued: IssuedCode | None, given: bytes, now: datetime) -> Verdict:
+def judge(issued: IssuedCode, given: bytes, now: datetime) -> Verdict:
     """`given` is the keyed hash of what the client sent."""
-    if issued is None or issued.tries_left <= 0 or now >= issued.expires_at:
+    if issued.tries_left <= 0 or now >= issued.expires_at:
         return Verdict.DEAD
     return Verdict.RIGHT if hmac.compare_digest(issued.hash, given) else Verdict.WRONG

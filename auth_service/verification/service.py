@@ -87,9 +87,14 @@ class VerificationService:
             await audit.record(tx, Action.EMAIL_VERIFIED, user.id, client, now)
 
     async def _redeem(self, tx: Tx, email: str, code: str) -> Verdict:
-        address = self._address(email)
-        issued = await repository.lock(tx, address, Purpose.VERIFY_EMAIL)
-        given = self._r.secrets.hash("code", address_key(email), code)
+        key = address_key(email)
+        addresses, codes = self._r.secrets.hashes("address", key), self._r.secrets.hashes("code", key, code)
+        for address, given in zip(addresses, codes, strict=True):
+            if issued := await repository.lock(tx, address, Purpose.VERIFY_EMAIL):
+                return await self._judge(tx, address, issued, given)
+        return Verdict.DEAD
+
+    async def _judge(self, tx: Tx, address: bytes, issued: IssuedCode, given: bytes) -> Verdict:
         verdict = judge(issued, given, self._r.clock.now())
         if verdict is Verdict.RIGHT:
             await repository.delete(tx, address, Purpose.VERIFY_EMAIL)

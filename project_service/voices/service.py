@@ -67,7 +67,7 @@ class Voices:
                 async with self.places.place(voice_id):
                     await self._render_once(entry, path)
             except NoPlaceError:
-                raise PreviewUnavailableError from None
+                raise PreviewUnavailableError("Too many wait for a preview that is not rendered yet.") from None
         return path
 
     async def _render_once(self, entry: CatalogueEntry, path: Path) -> None:

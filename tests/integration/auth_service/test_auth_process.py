@@ -3,6 +3,7 @@
 import asyncio
 import os
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -79,6 +80,20 @@ async def test_another_encryption_key_is_refused_at_start(auth: Any) -> None:
     with pytest.raises(SealedWithAnotherKeyError):
         await runner.setup()
     await runner.cleanup()
+
+
+async def test_a_code_is_good_after_the_encryption_key_was_changed(auth: Any) -> None:
+    await auth.sign_up(is_verified=False)
+    code = await auth.code()
+    keys = f"the next encryption key of the tests,{auth.settings.encryption_key.get_secret_value()}"
+    changed = auth.settings.model_copy(update={"encryption_key": SecretStr(keys)})
+    app = build_app(changed, InMemoryBus(), clock=auth.clock, mailer=auth.mailer)
+    async with TestClient(TestServer(app)) as client:
+        after = replace(auth, client=client)
+        body = {"email": "ada@example.com", "code": f"{(int(code) + 1) % 10**6:06}"}
+        assert (await after.post("/auth/verify-email", body)).body["code"] == "wrong_code"
+        assert (await after.post("/auth/verify-email", body | {"code": code})).status == 200
+        assert await auth.db.fetchval("SELECT count(*) FROM one_time_secrets") == 0
 
 
 async def test_sign_up_does_not_wait_for_a_mail_server_that_is_down(auth: Any) -> None:

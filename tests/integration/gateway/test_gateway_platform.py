@@ -162,6 +162,7 @@ async def test_metrics_count_by_the_pattern_of_the_path(start: Any) -> None:
         async with stack.client.get(path, headers=stack.auth()):
             pass
     async with stack.client.get("/metrics") as answer:
+        assert "RateLimit" in answer.headers  # to answer it is work
         text = await answer.text()
     assert 'talkstack_http_requests_total{method="GET",route="/call/{call_id}",status="200"}' in text
     assert 'talkstack_http_requests_total{method="GET",route="/call/…",status="404"}' in text

@@ -174,6 +174,26 @@ async def test_connections_are_spread_and_limits_and_metrics_are_those_of_all_pr
     assert sum(value for name, value in counted.items() if 'status="429"' in name) == load.outcomes["429"]
 
 
+@pytest.mark.parametrize("processes", ["1", "2"])
+async def test_metrics_have_a_port_of_their_own_that_strangers_need_not_reach(launch: Launch, processes: str) -> None:
+    service, port = await launch(*SERVICE), free_port()
+    gateway = await _gateway(launch, service.url, GATEWAY_PROCESSES=processes, METRICS_PORT=str(port))
+    async with aiohttp.ClientSession() as client:
+        async with client.get(f"http://127.0.0.1:{port}/metrics") as answer:
+            assert (answer.status, "talkstack_http_requests_total" in await answer.text()) == (200, True)
+        async with client.get(f"http://127.0.0.1:{port}/health/live") as answer:
+            assert answer.status == 404
+        async with client.get(f"{gateway.url}/metrics") as answer:
+            assert (answer.status, "RateLimit" in answer.headers) == (404, True)
+    assert await gateway.end() == 0
+
+
+async def test_a_port_of_metrics_that_is_that_of_the_api_is_refused(launch: Launch) -> None:
+    port = free_port()
+    with pytest.raises(AssertionError, match="METRICS_PORT"):
+        await _gateway(launch, "http://127.0.0.1:9", port=port, METRICS_PORT=str(port))
+
+
 async def test_a_child_that_is_killed_is_replaced_at_once(launch: Launch) -> None:
     service = await launch(*SERVICE)
     gateway = await _gateway(launch, service.url, GATEWAY_PROCESSES="2")

@@ -213,12 +213,12 @@ async def test_a_client_that_leaves_ends_the_services_work(stack: Any, is_answer
 
 async def test_redirects_and_cookies_are_the_clients_business(stack: Any) -> None:
     async def redirect(_request: web.Request) -> web.Response:
-        return web.Response(status=302, headers={"Location": "https://app.hubspot.com/oauth", "Set-Cookie": "a=1"})
+        return web.Response(status=302, headers={"Location": "https://elsewhere.example/", "Set-Cookie": "a=1"})
 
-    stack.service.on("/hubspot/oauth/start", redirect)
-    url = "/hubspot/oauth/start"
+    url = "/call/1/recording"
+    stack.service.on(url, redirect)
     async with stack.client.get(url, headers=stack.auth(), allow_redirects=False) as answer:
-        assert (answer.status, answer.headers["Location"]) == (302, "https://app.hubspot.com/oauth")
+        assert (answer.status, answer.headers["Location"]) == (302, "https://elsewhere.example/")
         assert answer.headers["Set-Cookie"] == "a=1"
     async with stack.client.get(url, headers=stack.auth(), allow_redirects=False):
         assert "Cookie" not in stack.service.requests[-1].headers

@@ -145,6 +145,15 @@ async def test_the_first_answer_is_given_again(shop: Shop) -> None:
     assert await shop.count() == 1
 
 
+async def test_the_first_answer_is_given_again_after_the_encryption_key_was_changed(shop: Shop) -> None:
+    """The same request was refused as another one."""
+    first = await shop.post({"name": "chair"})
+    shop.client.app[IDEMPOTENCY]._box = SecretBox(f"{'new' * 11},{SECRET}", "shop:idempotency")
+    assert await shop.post({"name": "chair"}) == (*first[:2], True)
+    assert (await shop.post({"name": "table"}))[1]["code"] == "idempotency_key_reused"
+    assert await shop.count() == 1
+
+
 async def test_without_a_key_every_request_counts(shop: Shop) -> None:
     for _ in range(2):
         await shop.post({"name": "x"}, key=None)

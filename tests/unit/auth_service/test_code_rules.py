@@ -29,10 +29,6 @@ def test_only_the_right_code_in_time_with_tries_left_is_right(
     assert (verdict is Verdict.DEAD) == (not is_alive)
 
 
-def test_without_a_code_none_is_right() -> None:
-    assert judge(None, b"", NOW) is Verdict.DEAD
-
-
 def test_pauses_double_after_the_free_attempts_up_to_the_cap() -> None:
     assert [POLICY.pause(attempts).total_seconds() for attempts in range(9)] == [0, 0, 0, 2, 4, 8, 16, 32, 60]
     assert POLICY.pause(10**6).total_seconds() == 60

@@ -18,13 +18,17 @@ ENDPOINTS = [
 ]
 
 
+def _segments(endpoint: Endpoint) -> tuple[str, ...]:
+    return segments_of(endpoint.path.replace("{", "").replace("}", ""))
+
+
 def _name(value: object) -> str:
     return f"{value.method} {value.path}" if isinstance(value, Endpoint) else str(value)
 
 
 @pytest.mark.parametrize(("service", "endpoint"), ENDPOINTS, ids=_name)
 def test_each_endpoint_is_routed_to_its_service_with_its_credentials(service: str, endpoint: Endpoint) -> None:
-    route = TABLE.match(segments_of(endpoint.path.replace("{", "").replace("}", "")))
+    route = TABLE.match(_segments(endpoint))
     if endpoint.auth == "internal":
         assert route is None
     else:
@@ -32,3 +36,9 @@ def test_each_endpoint_is_routed_to_its_service_with_its_credentials(service: st
         assert route.service == service
         assert (route.auth == "none") is (endpoint.auth == "none")
         assert route.is_stream >= endpoint.by_stream_token
+
+
+def test_each_route_leads_to_an_endpoint() -> None:
+    """Two led to a service that answered 404, with and without credentials."""
+    used = {TABLE.match(_segments(endpoint)) for _, endpoint in ENDPOINTS if endpoint.auth != "internal"}
+    assert set(ROUTES) <= used

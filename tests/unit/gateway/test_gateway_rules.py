@@ -54,9 +54,6 @@ def test_what_passes_has_no_second_meaning(text: str) -> None:
         ("/voices/1", "project", "any"),
         ("/phone-number/add-number", "project", "any"),
         ("/webhook/deliveries/1/replay", "project", "any"),
-        ("/hubspot/sync", "project", "any"),
-        ("/hubspot/oauth/start", "project", "any"),
-        ("/hubspot/oauth/callback", "project", "none"),
         ("/call/makeCall", "call", "any"),
         ("/call/1/events", "call", "any"),
         ("/batch/1/result.csv", "call", "any"),
@@ -72,7 +69,9 @@ def test_routes(path: str, service: str, auth: str) -> None:
     assert (route.service, route.auth) == (service, auth)
 
 
-@pytest.mark.parametrize("path", ["/", "/internal", "/internal/projects/1", "/callx", "/.well-known/other", "/health"])
+@pytest.mark.parametrize(
+    "path", ["/", "/internal", "/internal/projects/1", "/callx", "/hubspot", "/.well-known/other", "/health"]
+)
 def test_what_no_service_has(path: str) -> None:
     assert TABLE.match(segments_of(path)) is None
 

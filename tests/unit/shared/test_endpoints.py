@@ -2,6 +2,7 @@
 
 import contextlib
 from datetime import UTC, datetime, timedelta
+from typing import Self
 
 import orjson
 import pytest
@@ -9,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from hypothesis import given
 from hypothesis import strategies as st
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from shared.endpoints import (
     INTERNAL_TOKENS,
@@ -68,6 +69,27 @@ def test_what_postgres_can_not_store_is_no_name_and_no_query() -> None:
     with pytest.raises(InvalidRequestError) as refused:
         context.query(Body)
     assert [error.field for error in refused.value.errors] == ["name"]
+
+
+class Span(BaseModel):
+    """A query of two parameters that depend on each other."""
+
+    first: int
+    last: int
+
+    @model_validator(mode="after")
+    def _is_a_span(self) -> Self:
+        if self.first > self.last:
+            raise ValueError("`first` must not be after `last`")
+        return self
+
+
+@pytest.mark.parametrize(("query", "field"), [("first=x&last=2", "first"), ("first=3&last=2", "query")])
+def test_errors_of_a_query_are_not_those_of_a_body(query: str, field: str) -> None:
+    context = Context(make_mocked_request("GET", f"/?{query}"), None, None)
+    with pytest.raises(InvalidRequestError) as refused:
+        context.query(Span)
+    assert [error.field for error in refused.value.errors] == [field]
 
 
 @pytest.mark.parametrize(

@@ -34,6 +34,12 @@ def test_keyed_hashes_tell_their_parts_apart() -> None:
     assert box.hash("ab") == SecretBox("a" * 32, "secrets").hash("ab")
 
 
+def test_what_was_hashed_before_the_key_was_changed_is_recognised() -> None:
+    old, both = SecretBox("a" * 32, "secrets"), SecretBox("b" * 32 + ", " + "a" * 32, "secrets")
+    assert both.hashes("ab") == [SecretBox("b" * 32, "secrets").hash("ab"), old.hash("ab")]
+    assert both.hash("ab") == both.hashes("ab")[0]
+
+
 def test_text_is_sealed_for_a_column_of_text() -> None:
     box = SecretBox("a" * 32, "webhook-secrets")
     sealed = box.seal_text("whsec_x")
