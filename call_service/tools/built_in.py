@@ -9,6 +9,8 @@ from call_service.tools.tool import FollowUp, Result, Tool
 from call_service.voice.ports import Collected, Listen, Press, Transfer
 
 DONE = "Done. Now speak."
+_NOT_ENDED = "The call was not ended: the person spoke before. Call again when they have said all."
+_NOT_CONNECTED = "They were not connected: they spoke before, or nobody was reached. Call again if it is still wanted."
 MAX_KEYS = 32
 _FIELD = re.compile(r"[^a-z0-9]+")
 _MAX_VALUE = 500
@@ -65,7 +67,7 @@ def collect(wish: str | None = None, fields: Mapping[str, str | None] | None = N
 def hang_up(wish: str | None = None) -> BuiltIn:
     """End the call. The brain does so after the last word of the answer that says it."""
     description = _with("Hang up after your goodbye was heard.", wish)
-    return BuiltIn("end_call", description, _NOTHING, "if_silent", lambda _: Result(DONE))
+    return BuiltIn("end_call", description, _NOTHING, "if_silent", lambda _: Result(DONE, lapsed=_NOT_ENDED))
 
 
 def transfer(numbers: Sequence[str], mode: Literal["blind", "warm"], announcement: str, wish: str | None) -> BuiltIn:
@@ -75,7 +77,8 @@ def transfer(numbers: Sequence[str], mode: Literal["blind", "warm"], announcemen
 
     def result(arguments: Mapping[str, Any]) -> Result:
         chosen = Transfer(str(arguments.get("to", numbers[0])), mode, announcement)
-        return Result("They are connected when you have spoken. Tell them so, in one sentence.", outputs=(chosen,))
+        promised = "They are connected when you have spoken. Tell them so, in one sentence."
+        return Result(promised, outputs=(chosen,), lapsed=_NOT_CONNECTED)
 
     description = _with("Connect the person with a colleague.", wish)
     return BuiltIn("transfer_call", description, choice if len(numbers) > 1 else _NOTHING, "if_silent", result)

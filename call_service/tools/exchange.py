@@ -34,14 +34,23 @@ class Use:
         """What the model is told of it as of now."""
         return self.result.text if self.result else _NOT_YET
 
+    @property
+    def told_later(self) -> str:
+        """What it is told when the conversation has gone on."""
+        return (self.result and self.result.lapsed) or self.told
+
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """The calls of one answer with their uses. `anchor` is the last turn that the model knew of."""
+    """The calls of one answer with their uses, and what it `said` before them.
+
+    `anchor` is the last turn that the model knew of.
+    """
 
     anchor: Turn | None
     calls: Sequence[ToolCall]
     uses: Sequence[Use]
+    said: str = ""
 
     def is_settled(self, *, has_spoken: bool) -> bool:
         """Has the model nothing to add? Failures it has to hear of."""
@@ -52,14 +61,18 @@ class Exchange:
             for use in self.uses
         )
 
-    def messages(self) -> list[Message]:
-        """As the model sees it afterwards, as far as results are there."""
+    def messages(self, *, is_past: bool) -> list[Message]:
+        """As the model sees it, as far as results are there.
+
+        When it `is_past`, what was heard of its words is a turn of the conversation.
+        """
         asked = [{"id": call.id, "type": "function", "function": _function(call)} for call in self.calls]
         results = [
-            {"role": "tool", "tool_call_id": call.id, "content": use.told}
+            {"role": "tool", "tool_call_id": call.id, "content": use.told_later if is_past else use.told}
             for call, use in zip(self.calls, self.uses, strict=True)
         ]
-        return [{"role": "assistant", "content": None, "tool_calls": asked}, *results]
+        said = None if is_past else self.said or None
+        return [{"role": "assistant", "content": said, "tool_calls": asked}, *results]
 
     async def outputs(self, *, has_spoken: bool) -> AsyncGenerator[BrainOutput]:
         """What the agent does until all results are there, and then about them. A long wait is filled with words."""

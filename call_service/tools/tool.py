@@ -22,13 +22,15 @@ class Found:
 class Result:
     """What came of a call. `text` is for the model, `outputs` are what the agent does about it.
 
-    `error` is one word for programs when the tool has failed. `found` is for brains that don't read.
+    `error` is one word for programs when the tool has failed. `found` is for brains that don't read. `lapsed` replaces
+    the text of what should have ended the conversation, once it goes on.
     """
 
     text: str
     error: str | None = None
     outputs: tuple[BrainOutput, ...] = ()
     found: tuple[Found, ...] = ()
+    lapsed: str | None = None
 
 
 class Tool(Protocol):

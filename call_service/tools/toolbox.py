@@ -79,9 +79,14 @@ class Toolbox:
         """May the agent use this tool?"""
         return name in self._tools
 
-    def use(self, calls: Sequence[ToolCall], anchor: Turn | None) -> Exchange:
-        """Begin what the model asks for; `anchor` is the last turn it knew of."""
-        exchange = Exchange(anchor, calls, [self._begin(call, anchor, place) for place, call in enumerate(calls)])
+    def accepts(self, call: ToolCall, place: int) -> bool:
+        """May it be done, as the model's call number `place` of one answer?"""
+        return _refusal(self._tools.get(call.name), call, place) is None
+
+    def use(self, calls: Sequence[ToolCall], anchor: Turn | None, said: str = "") -> Exchange:
+        """Begin what the model asks for, having `said` something; `anchor` is the last turn it knew of."""
+        uses = [self._begin(call, anchor, place) for place, call in enumerate(calls)]
+        exchange = Exchange(anchor, calls, uses, said)
         self.exchanges.append(exchange)
         return exchange
 

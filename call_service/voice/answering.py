@@ -5,7 +5,15 @@ from datetime import timedelta
 from typing import Literal, Protocol
 
 from call_service.voice.amd import BeepDetector
-from call_service.voice.detection import GREETS_WITHIN_MS, Detector, Verdict, asks_who_calls, sounds_like_menu
+from call_service.voice.detection import (
+    GREETS_WITHIN_MS,
+    Detector,
+    Verdict,
+    asks_to_wait,
+    asks_who_calls,
+    puts_on_hold,
+    sounds_like_menu,
+)
 from call_service.voice.endings import IVR, SCREENING
 from call_service.voice.options import DetectionPolicy, Outcome
 from call_service.voice.ports import Turn
@@ -45,7 +53,7 @@ class Answering:
         self._beeps = BeepDetector()
         self._introduced: asyncio.Future[bool] | None = None
         self.is_in_menu = False
-        """Was the last that was heard a recorded menu, which the agent finds its way through?"""
+        """Was the last that was heard a recorded menu, which the agent finds its way through, or is it on hold?"""
         self.may_leave_message = asyncio.Event()
         """Has the machine beeped, or is its greeting over?"""
 
@@ -78,7 +86,9 @@ class Answering:
 
     def words(self, said: Turn) -> None:
         """The callee said something, or typed it."""
-        self.is_in_menu = self._policy.ivr == "navigate" and sounds_like_menu(said.text)
+        is_menu = sounds_like_menu(said.text) or puts_on_hold(said.text)
+        is_menu = is_menu or (self.is_in_menu and asks_to_wait(said.text))
+        self.is_in_menu = self._policy.ivr == "navigate" and is_menu
         if said.start_ms < GREETS_WITHIN_MS or self.is_screened:
             self._take(self._detector.words(said.text))
         if self.is_screened:

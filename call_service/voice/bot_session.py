@@ -96,6 +96,7 @@ class BotSession(VoiceSession):
         if self._talk.error:
             super()._heard(utterance)
         else:
+            self._last_words.heard(utterance)
             self._beside(self._write_down(utterance))
 
     def _press(self, digit: str) -> None:

@@ -24,16 +24,24 @@ LONG_SPEECH_MS = 5_000
 NOBODY_MS = 8_000
 FEW_WORDS = 12
 
-_SCREENING = re.compile(
-    r"\b(state|record|say|give|tell (me|us)) your (full )?name\b|call (screening|assist)|screening (service|assistant)"
-    r"|\bscreen(s|ing)? (this|your|the|their|my|his|her) calls?"
-    r"|\breason (for|of) (your|the|this) call|\bwhy (you('re| are) calling|your call)\b"
-    r"|see if (this|the|that) person is available|let them know (that )?(you|who)"
+# Assistants say what they are, and tell a stranger to speak; people who answer for others ask.
+_ASSISTANT = (
+    r"(?<!you )(?<!you please )\b(state|record|say) your (full )?name\b"
+    r"|call (screening|assist)|screening (service|assistant)"
+    r"|\bscreen(s|ing)? (this|your|the|their|my|his|her) calls?|see if (this|the|that) person is available"
 )
-_WAITING = re.compile(
-    r"\b(stay|remain|hold) (on|the line)\b|\bplease (hold|wait)\b|\bone moment\b|\bjust a (moment|second)\b"
+_SCREENING = re.compile(_ASSISTANT)
+_WHO_CALLS = re.compile(
+    _ASSISTANT + r"|\b(state|say|give|tell (me|us)) your (full )?name\b|let them know (that )?(you|who)"
+    r"|\breason (for|of) (your|the|this) call|\bwhy (you('re| are) calling|your call)\b"
+)
+# Whoever says so is away for long; "one moment" is short where a person says it.
+_ON_HOLD = (
+    r"\b(stay|remain) on\b|\bhold the line\b|\bplease hold\b"
     r"|\bconnect(ing)? you\b|\btrying to (reach|connect)\b|\bsee if\b.*\bavailable\b"
 )
+_HOLDING = re.compile(_ON_HOLD)
+_WAITING = re.compile(_ON_HOLD + r"|\bhold on\b|\bplease wait\b|\bone moment\b|\bjust a (moment|second)\b")
 _IVR = re.compile(
     r"\b(press|dial|push|select) (\w+ )?(\d|one|two|three|four|five|six|seven|eight|nine|zero|star|pound|hash)\b"
     r"|\bsay or (press|enter)\b|\b(main|following|of our) (menu|options)\b|\bmenu options\b|\bpara espa(n|\u00f1)ol\b"
@@ -66,13 +74,23 @@ class Verdict:
 
 
 def asks_who_calls(text: str) -> bool:
-    """Does a screening assistant want a name and a reason?"""
-    return bool(_SCREENING.search(_plain(text)))
+    """Does a screening assistant, which is known to be one, want a name and a reason?"""
+    return bool(_WHO_CALLS.search(_plain(text)))
 
 
 def sounds_like_menu(text: str) -> bool:
-    """Is it a recording that offers choices, or asks to wait?"""
-    return bool(_IVR.search(_plain(text)) or _WAITING.search(_plain(text)))
+    """Is it a recording that offers choices?"""
+    return bool(_IVR.search(_plain(text)))
+
+
+def puts_on_hold(text: str) -> bool:
+    """Will nobody listen for a while, recording or person?"""
+    return bool(_HOLDING.search(_plain(text)))
+
+
+def asks_to_wait(text: str) -> bool:
+    """Is something going to come of it, if one waits?"""
+    return bool(_WAITING.search(_plain(text)))
 
 
 def sounds_like_person(text: str) -> bool:
@@ -87,7 +105,7 @@ def by_words(utterance: str, heard: str, *, was_screening: bool = False) -> Verd
     """
     text = _plain(utterance)
     machine = _machine(text if was_screening else _plain(heard))
-    if was_screening and (not text or _WAITING.search(text) or (machine and machine.kind == "screening")):
+    if was_screening and (not text or _WAITING.search(text) or _WHO_CALLS.search(text)):
         return None
     return machine or _person(text, is_expected=was_screening)
 

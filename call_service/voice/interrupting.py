@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 
-from call_service.voice.backchannels import is_backchannel
+from call_service.voice.backchannels import is_backchannel, is_consent
 from call_service.voice.listening import Ear, Utterance
 from call_service.voice.options import SessionOptions
 from call_service.voice.speaking import AgentTurn
@@ -23,7 +23,7 @@ class Interruptions:
         self._stops_ms = self._options.barge_in_ms
 
     def hear(self, turn: AgentTurn | None) -> None:
-        """20 ms passed while `turn` was spoken: hold it, or end it."""
+        """20 ms passed while `turn` was spoken: hold it, or end it. Promises are kept until the words are known."""
         voiced_ms = self._ear.voiced_ms
         if not turn or not turn.may_interrupt or voiced_ms < self._stops_ms:
             return
@@ -31,7 +31,7 @@ class Interruptions:
             turn.hold()
             turn.timings.barge_in_ms = self._now_ms() - self._ear.start_ms
             self._ear.expect("yes_no")
-        elif voiced_ms >= self._options.interrupt_ms:
+        elif voiced_ms >= self._options.interrupt_ms and not turn.promises_transfer:
             self._ear.expect("open")
             turn.interrupt()
 
@@ -39,5 +39,10 @@ class Interruptions:
         """What stopped `turn` was short. Was the agent told something, or does it go on?"""
         await asyncio.wait({utterance.text}, timeout=self._options.engine_timeout.total_seconds())
         is_known = utterance.text.done() and not utterance.text.cancelled() and not utterance.text.exception()
-        is_answer = turn.expects == "yes_no" and turn.has_asked and is_known and utterance.text.result()
-        return bool(not is_known or is_answer or not is_backchannel(utterance.text.result()))
+        if not is_known:
+            return True
+        text = utterance.text.result()
+        if turn.promises_transfer:
+            return not is_consent(text)
+        is_answer = bool(turn.expects == "yes_no" and turn.has_asked and text)
+        return is_answer or not is_backchannel(text)

@@ -85,6 +85,12 @@ class Ear:
                 return self._finish()
         return event
 
+    def finish(self) -> Utterance | None:
+        """Nothing more comes: what was being said, if anything, is an utterance."""
+        utterance = self._finish() if self.is_hearing else None
+        self._detector = TurnDetector(self._options)
+        return utterance
+
     def close(self) -> None:
         """Stop recognising."""
         for task in self._running:

@@ -42,6 +42,7 @@ from call_service.voice.endings import (
 from call_service.voice.endpointing import TurnEvent
 from call_service.voice.engines.bundle import Engines
 from call_service.voice.interrupting import Interruptions
+from call_service.voice.last_words import LastWords
 from call_service.voice.listening import Ear, Utterance
 from call_service.voice.minutes import Minutes
 from call_service.voice.options import Outcome, SessionListener, SessionOptions, SessionResult, TurnTimings
@@ -106,6 +107,7 @@ class VoiceSession:
         self._understanding = Understanding(options, self.now_ms, lambda: self._is_closing)
         self._log = TurnLog()
         self._minutes = Minutes(self._log, listener, self.now_ms)
+        self._last_words = LastWords(self._minutes.said)
         self._requests = Requests()
         self._asides: set[asyncio.Task[None]] = set()
         self._turn: AgentTurn | None = None
@@ -130,16 +132,26 @@ class VoiceSession:
         self._leg.on_audio(self._received)
         self._leg.on_played_frame(self._played)
         self._beside(self._stock.prepare(self._options.hello_wait))
+        try:
+            outcome = await self._until_end()
+            self._requests.is_closed = True
+            await self._last_words.write()
+        finally:
+            self._ear.close()
+        return self._minutes.result(outcome)
+
+    async def _until_end(self) -> Outcome:
         conductor = asyncio.create_task(self._conduct())
         either: set[asyncio.Future[Any]] = {conductor, self._leg_end}
         limit = self._options.max_duration + STALLED_AFTER
         try:
             await asyncio.wait(either, timeout=limit.total_seconds(), return_when=asyncio.FIRST_COMPLETED)
+            if utterance := self._ear.finish():
+                self._last_words.heard(utterance)
             decided = conductor.done() and not self._leg_end.done()
-            outcome = conductor.result() if decided else self._outcome_of_leg()
+            return conductor.result() if decided else self._outcome_of_leg()
         finally:
             await self._stop(conductor)
-        return self._minutes.result(outcome)
 
     def on_leg_event(self, event: LegEvent) -> None:
         """What the carrier reports."""
@@ -238,6 +250,7 @@ class VoiceSession:
 
     def _heard(self, utterance: Utterance) -> None:
         self._may_open.set()
+        self._last_words.heard(utterance)
         turn = self._turn
         if turn and turn.is_held and not turn.is_interrupted:
             self._beside(self._weigh(turn, utterance))
@@ -487,6 +500,7 @@ class VoiceSession:
     def _record(self, turn: Turn, timings: TurnTimings) -> None:
         self._minutes.said(turn, timings)
         if turn.role == "user":
+            self._last_words.written(turn)
             self._silences = 0
             self._answering.words(turn)
 
@@ -505,5 +519,4 @@ class VoiceSession:
         tasks = {conductor, *self._asides}
         for task in tasks:
             task.cancel()
-        self._ear.close()
         await asyncio.wait(tasks, timeout=STOP_TIMEOUT.total_seconds())

@@ -152,6 +152,11 @@ class AgentTurn:
         return not self._flowing.is_set()
 
     @property
+    def promises_transfer(self) -> bool:
+        """Will the callee be connected after its last word?"""
+        return self._transfer is not None
+
+    @property
     def has_asked(self) -> bool:
         """Is it in its last sentence so far: the one that `expects` is about?"""
         return bool(self._sentences) and self._played_ms > self._queued_ms - self._sentences[-1].duration_ms

@@ -98,6 +98,14 @@ class FakeVendors:
     spoken: list[Reply] = field(default_factory=list)
     """What the model that hears and speaks itself answers with."""
     sessions: list[RealtimeSession] = field(default_factory=list)
+    keeps_finals: bool = False
+    """What is asked for of a stream comes only by `release`."""
+    kept: list[tuple[web.WebSocketResponse, dict[str, Any]]] = field(default_factory=list)
+
+    async def release(self) -> None:
+        """Give the oldest answer that was kept."""
+        socket, answer = self.kept.pop(0)
+        await socket.send_json(answer)
 
     @property
     def base_urls(self) -> dict[str, str]:
@@ -275,6 +283,9 @@ class FakeVendors:
                 await socket.send_str("It works!")
             for answer in answers:
                 if self.fault is Fault.HANG or (self.fault is Fault.DRIBBLE and protocol.is_final(answer)):
+                    continue
+                if self.keeps_finals and protocol.is_final(answer):
+                    self.kept.append((socket, answer))
                     continue
                 await socket.send_json(answer)
                 if answer["type"] in {"Metadata", "Termination"}:

@@ -43,6 +43,9 @@ _PEOPLE = (
     ("Hi, yeah, I got your voicemail yesterday.",),
     ("Sorry, he can't come to the phone right now.", "Can I help you?"),
     ("Did you leave me a message?",),
+    ("Good morning, office of Doctor Lee.", "May I ask the reason for your call?"),
+    ("Acme, this is Tom.", "Can you give me your name and tell me why you are calling, please?"),
+    ("Hello, she is in a meeting.", "Could you please state your name, and I will let them know you called?"),
 )
 _VOICEMAILS = (
     ("Hello.", "You have reached the voicemail of Anna Miller.", "Please leave a message after the tone."),

@@ -20,6 +20,11 @@ class Calls:
         self._send = send
         self._untold: list[tuple[ToolCall, Use]] = []
         self._late: list[tuple[ToolCall, Use]] = []
+        self._promised: list[tuple[ToolCall, str]] = []
+
+    def accepts(self, call: ToolCall, place: int) -> bool:
+        """May it be done, as the model's call number `place` of one answer?"""
+        return self._tools.accepts(call, place)
 
     def use(self, calls: Sequence[ToolCall], anchor: Turn | None) -> Exchange:
         """Begin what the model asks for; `anchor` is the last turn it knew of."""
@@ -33,16 +38,18 @@ class Calls:
         for call, use in self._untold:
             self._send(messages.tool_result(call.id, use.told))
         self._late += [(call, use) for call, use in self._untold if use.result is None]
+        self._promised += [(call, use.told_later) for call, use in self._untold if use.told_later != use.told]
         self._untold.clear()
 
     def tell_late(self) -> None:
-        """What has come since, as if the model had called for it just now."""
-        for call, use in self._late:
-            if use.result:
-                again = messages.repeated(call)
-                self._send(again)
-                self._send(messages.tool_result(again["item"]["call_id"], use.told))
+        """What has come since, and what has come to nothing, as if the model had called for it just now."""
+        arrived = [(call, use.told) for call, use in self._late if use.result]
+        for call, told in [*arrived, *self._promised]:
+            again = messages.repeated(call)
+            self._send(again)
+            self._send(messages.tool_result(again["item"]["call_id"], told))
         self._late = [(call, use) for call, use in self._late if not use.task.done()]
+        self._promised.clear()
 
     def drop(self, call_id: str) -> None:
         """Nobody reads the answer that this call is part of."""

@@ -90,8 +90,9 @@ class RealtimeLine:
                     if isinstance(part, Spoken):
                         yield part
                         continue
+                    is_wanted = self._calls.accepts(part, len(calls))
                     calls.append(part)
-                    if command := command_of(part):
+                    if is_wanted and (command := command_of(part)):
                         yield command
         finally:
             self._let_go(answer)

@@ -74,6 +74,7 @@ class StreamingRecognizer:
         self._origin_ms = 0
         self._position_ms = 0
         self._flushed = asyncio.Event()
+        self._one_at_a_time = asyncio.Lock()
         self._is_live = False
         self._fed = b""
 
@@ -109,6 +110,10 @@ class StreamingRecognizer:
         Raises:
             VendorError: also when the connection broke during the utterance.
         """
+        async with self._one_at_a_time:  # the words of the next utterance would be taken for this one's
+            return await self._recognize(pcm)
+
+    async def _recognize(self, pcm: bytes) -> str:
         if not self._is_live:
             self._catch_up(pcm)
         duration_ms = len(pcm) // BYTES_PER_MS
@@ -236,7 +241,7 @@ class StreamingRecognizer:
             raise heard
         if heard:
             self._transcript.add(heard)
-            if heard.is_flushed:
+            if self._transcript.is_answered:
                 self._flushed.set()
 
 

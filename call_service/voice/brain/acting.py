@@ -14,7 +14,7 @@ from call_service.voice.brain.intents import Intent
 from call_service.voice.brain.knowledge import Fact, Knowledge
 from call_service.voice.brain.menu import Navigator, choices_in
 from call_service.voice.brain.sentences import split_sentences
-from call_service.voice.detection import sounds_like_menu, sounds_like_person
+from call_service.voice.detection import puts_on_hold, sounds_like_menu, sounds_like_person
 from call_service.voice.ports import BrainOutput, Say, Turn
 from shared.ids import new_id
 
@@ -61,6 +61,8 @@ class Acting:
         """Press a key, connect, or answer, with what the documents say where the instructions say nothing."""
         if self._speaks_a_machine(heard):
             outputs = self._listen_to_menu(heard, history)
+        elif self._tools.has("wait") and puts_on_hold(heard):
+            outputs = self._use("wait", {}, history).outputs(has_spoken=True)
         elif self._is_in_menu:  # somebody has picked up
             self._is_in_menu = False
             outputs = self._talking.opening()
@@ -78,12 +80,11 @@ class Acting:
         is_menu = bool(choices_in(heard)) or sounds_like_menu(heard)
         return is_menu or (self._is_in_menu and not sounds_like_person(heard))
 
-    async def _listen_to_menu(self, heard: str, history: Sequence[Turn]) -> AsyncGenerator[BrainOutput]:
+    def _listen_to_menu(self, heard: str, history: Sequence[Turn]) -> AsyncGenerator[BrainOutput]:
         self._is_in_menu = True
         keys = self._navigator.key_for(heard)
         exchange = self._use("send_dtmf", {"keys": keys}, history) if keys else self._use("wait", {}, history)
-        async for output in exchange.outputs(has_spoken=True):
-            yield output
+        return exchange.outputs(has_spoken=True)
 
     async def _connect(self, history: Sequence[Turn]) -> AsyncGenerator[BrainOutput]:
         yield _CONNECTING

@@ -39,10 +39,11 @@ _PATTERNS = {
         r"like)\b.*\b(robot|bot|ai|a i|machine|computer|real|human|person|recording|automated|artificial)\b",
     Intent.WHO_ARE_YOU:
         r"\b(who('s| is| are) (this|that|you|calling|speaking|there)|who am i (speaking|talking)|what('s| is) your "
-        r"name|your name again|where are you calling from|which company|what company|are you calling from|state "
-        r"your name)\b",
+        r"name|your name again|where are you calling from|which company|what company|are you calling from|(state|"
+        r"give me|tell me|have) your name|who (may|shall|should|can) i say)\b",
     Intent.WHY_DO_YOU_CALL:
-        r"\b(what('s| is) (this|it|that) (all )?(about|regarding|concerning)|why are you calling|why do you call|"
+        r"\b(what('s| is) (this|it|that|your call) (all )?(about|regarding|concerning)|what (this|it|your call) is "
+        r"(all )?(about|regarding|concerning)|why (are you|you are|you're) calling|why do you call|"
         r"what do you want|what are you calling about|the reason (for|of) (your|the) call|(what|how) can i (do|"
         r"help) (for )?you|how may i help)\b",
     Intent.WANTS_HUMAN:

@@ -10,7 +10,7 @@ from call_service.tools.toolbox import Toolbox
 from call_service.voice.brain.expects import say
 from call_service.voice.brain.prompt import MarkerFilter, command_of, messages, used_now
 from call_service.voice.brain.sentences import SentenceBuffer, split_sentences
-from call_service.voice.ports import AgentProfile, BrainOutput, Collected, EndCall, EngineError, Turn
+from call_service.voice.ports import AgentProfile, BrainOutput, Collected, EndCall, EngineError, Say, Turn
 
 _ANSWERED = "(The call was just answered. Greet the person and say why you call or offer your help.)"
 _SILENT = "(The person has said nothing for a while. Ask shortly whether they are still there.)"
@@ -79,12 +79,21 @@ class LlmConversation:
     def _answer(self, heard: str, *, ends: bool = False) -> AsyncGenerator[BrainOutput]:
         """What the model says and does; it is asked again with what its tools have found."""
         used: list[Exchange] = []
+        said: list[str] = []
 
         def use(calls: Sequence[ToolCall]) -> Exchange:
-            used.append(self._tools.use(calls, self._history[-1] if self._history else None))
+            used.append(self._tools.use(calls, self._history[-1] if self._history else None, " ".join(said)))
             return used[-1]
 
-        return in_rounds(lambda calls, _is_last: self._outputs(heard, used, calls), use, EndCall() if ends else None)
+        async def ask(calls: list[ToolCall], _is_last: bool) -> AsyncGenerator[BrainOutput]:
+            said.clear()
+            async with aclosing(self._outputs(heard, used, calls)) as outputs:
+                async for output in outputs:
+                    if isinstance(output, Say):
+                        said.append(output.text)
+                    yield output
+
+        return in_rounds(ask, use, EndCall() if ends else None)
 
     def _is_news(self, output: BrainOutput) -> bool:
         """Values only the first time."""
@@ -102,7 +111,11 @@ class LlmConversation:
         try:
             async with aclosing(self._deltas(heard, used)) as deltas:
                 async for delta in deltas:
-                    calls.extend([delta] if isinstance(delta, ToolCall) else [])
+                    if isinstance(delta, ToolCall):
+                        is_wanted = self._tools.accepts(delta, len(calls))
+                        calls.append(delta)
+                        if not is_wanted:
+                            continue
                     for output in filter(self._is_news, _meaning(delta, sentences, markers)):
                         yield output
         except LlmError as error:

@@ -66,13 +66,13 @@ def messages(
     said = [_message(turn) for turn in history]
     for exchange in reversed(before):
         at = _place(exchange, history)
-        said[at:at] = exchange.messages()
+        said[at:at] = exchange.messages(is_past=True)
     return [{"role": "system", "content": system}, *said, {"role": "user", "content": heard}]
 
 
 def used_now(exchanges: Sequence[Exchange], rounds: int) -> list[Message]:
     """What follows the last words of the person: what this answer has used so far, out of so many rounds."""
-    used = [message for exchange in exchanges for message in exchange.messages()]
+    used = [message for exchange in exchanges for message in exchange.messages(is_past=False)]
     return [*used, {"role": "user", "content": _ENOUGH}] if len(exchanges) >= rounds - 1 else used
 
 

@@ -13,7 +13,7 @@ from pydantic import SecretStr
 
 from call_service.llm import AnthropicDialect, LlmClient, LlmSettings, OpenAiDialect
 from call_service.llm.dialect import Dialect
-from call_service.tools.built_in import BASIC, send_dtmf, transfer, wait
+from call_service.tools.built_in import BASIC, collect, send_dtmf, transfer, wait
 from call_service.tools.tool import FollowUp, Result, Tool
 from call_service.tools.toolbox import Toolbox, Used
 from call_service.voice.brain import BuiltinBrain, LlmBrain
@@ -346,3 +346,49 @@ async def test_values_and_the_end_of_the_call_are_tools_like_any_other() -> None
         assert await reply(talk) == [Collected("name", "Anna"), Say("Goodbye."), EndCall()]
     assert len(endpoint.bodies) == 1
     assert [use.name for use in used] == ["collect", "end_call"]
+
+
+@both
+async def test_the_model_knows_what_it_said_together_with_a_call(vendor: str) -> None:
+    """It said the same again, for it did not see that it had."""
+    make, write = DIALECTS[vendor]
+    behaviours = write("Let me see. One moment.", ("order_status", ARGUMENTS)), write("Sent."), write("Bye.")
+    async with talking(make(), [Lookup()], *behaviours) as (talk, endpoint, _, _used):
+        await reply(talk)
+        said = Turn("agent", "Let me see. One moment. Sent.", 1300, 2000)
+        await reply(talk, "Thanks.", (*HISTORY, said))
+    assert orjson.dumps(endpoint.bodies[1]).count(b"Let me see. One moment.") == 1
+    assert orjson.dumps(endpoint.bodies[2]).count(b"Let me see. One moment.") == 1, "it is a turn by then"
+
+
+@both
+async def test_what_is_refused_is_not_done_all_the_same(vendor: str) -> None:
+    make, write = DIALECTS[vendor]
+    wrong = write("", ("collect", {"field": "shoe_size", "value": "43"}), ("end_call", "[1]"))
+    right = write("Noted.", ("collect", {"field": "day", "value": "Friday"}))
+    async with talking(make(), [collect(fields={"day": None})], wrong, right) as (talk, endpoint, _, used):
+        assert await reply(talk, "Friday, size 43.") == [Collected("day", "Friday"), Say("Noted.")]
+    assert "not one of" in results_in(endpoint.bodies[1])[0]
+    assert [use.error for use in used] == ["invalid_arguments", "malformed_arguments", None]
+
+
+@both
+@pytest.mark.parametrize(
+    ("call", "promised", "lapsed"),
+    [
+        ("transfer_call", "They are connected when you have spoken", "They were not connected"),
+        ("end_call", "Done", "The call was not ended"),
+    ],
+)
+async def test_what_an_interruption_has_undone_is_told_with_the_next_prompt(
+    vendor: str, call: str, promised: str, lapsed: str
+) -> None:
+    make, write = DIALECTS[vendor]
+    tool = transfer(["+12025550101"], "blind", "", None)
+    behaviours = write("", (call, {})), write("I connect you."), write("All right.")
+    async with talking(make(), [tool], *behaviours) as (talk, endpoint, _, _used):
+        assert await reply(talk) == [Say("I connect you."), Transfer("+12025550101") if "tr" in call else EndCall()]
+        said = Turn("user", "Where is my order?", 1300, 1500), Turn("agent", "I connect", 1600, 1900, interrupted=True)
+        await reply(talk, "No, wait.", (*HISTORY, *said))
+    assert results_in(endpoint.bodies[1])[0].startswith(promised)
+    assert results_in(endpoint.bodies[2])[0].startswith(lapsed)

@@ -189,6 +189,52 @@ async def test_a_vendor_that_dribbles_but_never_finishes_gives_what_it_has_in_ti
         assert "so far" in await recognizer.recognize(live(recognizer, SPEECH))
 
 
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Recognition waits for its answer, however busy this machine is."""
+    monkeypatch.setattr(streaming, "SETTLED_SECONDS", 5.0)
+    monkeypatch.setattr(streaming, "UNSETTLED_SECONDS", 20.0)
+
+
+@STREAMING
+@pytest.mark.usefixtures("patient")
+async def test_the_late_answer_to_a_guess_that_was_dropped_is_not_the_answer_to_what_is_asked_since(name: str) -> None:
+    async with (
+        fake_vendors(texts=["My number is", "five five one."], keeps_finals=True) as vendors,
+        recognizer_of(name, vendors) as (recognizer, _),
+    ):
+        begun = live(recognizer, SPEECH)
+        guess = asyncio.create_task(recognizer.recognize(begun))
+        await until(lambda: len(vendors.kept) == 1)
+        guess.cancel()
+        whole = begun + live(recognizer, SILENCE * 20) + live(recognizer, tone(1.0))
+        recognition = asyncio.create_task(recognizer.recognize(whole))
+        await until(lambda: len(vendors.kept) == 2)
+        await vendors.release()
+        await until(lambda: "My number is" in recognizer._transcript.text)
+        await vendors.release()
+        assert await recognition == "My number is five five one."
+
+
+@STREAMING
+@pytest.mark.usefixtures("patient")
+async def test_an_utterance_whose_answer_is_late_does_not_get_the_words_of_the_next(name: str) -> None:
+    async with (
+        fake_vendors(texts=["Hello there.", "On Monday."], keeps_finals=True) as vendors,
+        recognizer_of(name, vendors) as (recognizer, _),
+    ):
+        first = asyncio.create_task(recognizer.recognize(live(recognizer, SPEECH)))
+        await until(lambda: vendors.kept)
+        live(recognizer, SILENCE * 100)
+        second = asyncio.create_task(recognizer.recognize(live(recognizer, tone(1.5))))
+        await asyncio.sleep(0)
+        await vendors.release()
+        assert await first == "Hello there."
+        await until(lambda: vendors.kept)
+        await vendors.release()
+        assert await second == "On Monday."
+
+
 @STREAMING
 async def test_a_connection_that_broke_is_opened_again_for_the_next_utterance(
     name: str, monkeypatch: pytest.MonkeyPatch

@@ -9,7 +9,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from call_service.tools.built_in import BASIC, send_dtmf, transfer
+from call_service.tools.built_in import BASIC, collect, send_dtmf, transfer
 from call_service.tools.tool import Result
 from call_service.tools.toolbox import Toolbox, Used
 from call_service.vendors.connection import Connection
@@ -165,6 +165,28 @@ async def test_it_speaks_before_it_leaves(call: str, last: BrainOutput) -> None:
         outputs = [output async for output in model.respond()]
         assert (words(outputs), outputs[-1], outputs.count(last)) == ("Goodbye.", last, 1)
         assert len(results(vendors)) == 1
+
+
+async def test_a_transfer_that_did_not_come_about_is_told_before_the_next_answer() -> None:
+    tools = Toolbox([transfer(["+12025550101"], "blind", "", None)])
+    replies = Reply("I connect you.", 0.2, [("transfer_call", {})]), Reply("All right.", 0.2), Reply("Yes?", 0.2)
+    async with line(tools, *replies) as (model, vendors):
+        assert [output async for output in model.respond()][-1] == Transfer("+12025550101")
+        for _ in range(2):
+            assert [output async for output in model.respond()]
+        await until(lambda: len(sent(vendors, "response.create")) == 3)
+        told = results(vendors)
+    assert [text.split(" when")[0].split(":")[0] for text in told] == [
+        "They are connected",
+        "They were not connected",
+    ], "once"
+
+
+async def test_what_is_refused_is_not_noted() -> None:
+    wrong = Reply("Noted.", 0.2, [("collect", {"field": "shoe_size", "value": "43"})])
+    async with line(Toolbox([collect(fields={"day": None})]), wrong, Reply("Sorry.", 0.2)) as (model, _vendors):
+        outputs = [output async for output in model.respond()]
+    assert not any(isinstance(output, Collected) for output in outputs)
 
 
 async def test_a_model_that_calls_for_ever_has_to_answer_in_words() -> None:

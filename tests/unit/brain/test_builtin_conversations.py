@@ -413,6 +413,23 @@ async def test_the_session_is_told_what_answer_to_expect(instructions: str, line
     assert last.expects == expects
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        "What is the reason for your call?",
+        "May I ask what this is regarding?",
+        "May I ask why you are calling?",
+        "Can I have your name and the reason for your call?",
+        "Who may I say is calling?",
+    ],
+)
+async def test_who_answers_for_somebody_else_is_told_why_the_agent_calls(line: str) -> None:
+    conversation = BuiltinBrain().converse(profile(DELIVERY))
+    [_ async for _ in conversation.opening()]
+    said = " ".join(output.text for output in await answer(conversation, line) if isinstance(output, Say))
+    assert "parcel" in said
+
+
 async def test_silence_asks_once_and_then_hangs_up() -> None:
     conversation = BuiltinBrain().converse(profile(NICE))
     assert [output async for output in conversation.silence(1)] == [Say("Are you still there?", "yes_no")]

@@ -126,6 +126,25 @@ async def test_the_agent_gets_through_menus_to_the_person_and_says_then_why_it_c
     assert Listen() not in await answer(conversation, "Yes, of course.")
 
 
+@pytest.mark.parametrize(
+    "line", ["One moment, please.", "Just a second.", "Hold on, let me get a pen.", "Please wait."]
+)
+async def test_a_person_who_asks_to_wait_is_no_menu(line: str) -> None:
+    conversation, used = talk_with([send_dtmf(), wait()], CALLER, "order something")
+    await opened(conversation)
+    assert words(await answer(conversation, line))
+    assert "ten boxes of paper" in words(await answer(conversation, "Okay. What is this about?"))
+    assert used == []
+
+
+async def test_nobody_is_talked_to_on_hold_and_whoever_comes_back_is() -> None:
+    conversation, used = talk_with([send_dtmf(), wait()], CALLER, "order something")
+    await opened(conversation)
+    assert await answer(conversation, "Please hold, I am connecting you.") == [Listen()]
+    assert "ten boxes of paper" in words(await answer(conversation, "Okay. What is this about?"))
+    assert [use.name for use in used] == ["wait"]
+
+
 async def test_without_keys_a_menu_is_talked_to_like_anybody() -> None:
     conversation, _ = talk_with([], CALLER)
     await opened(conversation)

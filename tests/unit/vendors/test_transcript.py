@@ -58,6 +58,30 @@ def test_an_utterance_that_grew_keeps_its_text() -> None:
     assert transcript.text == "My number is five."
 
 
+def flushed(key: int, text: str, end_ms: int) -> Heard:
+    return Heard(key, text, end_ms, is_final=True, is_flushed=True)
+
+
+def test_the_answer_to_the_question_before_is_told_from_the_answer_by_what_it_covers() -> None:
+    transcript = Transcript()
+    transcript.ask(b"pcm", 1000, 1200)
+    transcript.ask(b"pcm and more", 3000, 3500)
+    transcript.add(flushed(0, "My number is", 1200))
+    assert (transcript.is_answered, transcript.is_pending) == (False, True)
+    transcript.add(flushed(1200, "five.", 3000))
+    assert (transcript.is_answered, transcript.is_pending) == (True, False)
+
+
+def test_a_question_that_was_answered_does_not_hold_up_the_next() -> None:
+    transcript = Transcript()
+    transcript.ask(b"pcm", 1000, 1200)
+    transcript.add(flushed(0, "Yes.", 1100))
+    transcript.ask(b"other", 1000, 3500)
+    assert not transcript.is_answered
+    transcript.add(flushed(0, "", 0))  # there was only noise, and no word to tell where it ended
+    assert transcript.is_answered
+
+
 def test_the_model_of_assemblyai_knows_the_agents_language() -> None:
     models = {language: default_model(language) for language in ("en-GB", "es-ES")}
     assert models == {"en-GB": "universal-streaming-english", "es-ES": "universal-streaming-multilingual"}

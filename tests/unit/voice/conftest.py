@@ -150,6 +150,8 @@ class Call:
     leg: MemoryLeg = field(default_factory=MemoryLeg)
     played: bytearray = field(default_factory=bytearray)
     session: VoiceSession = field(init=False)
+    running: asyncio.Task[SessionResult] = field(init=False)
+    over_ms: int = field(init=False)
     result: SessionResult = field(init=False)
 
     async def run(self, callee: "Scenario") -> SessionResult:
@@ -159,8 +161,10 @@ class Call:
         ticking = asyncio.create_task(self._tick())
         acting = asyncio.create_task(callee(self))
         try:
-            self.result = await asyncio.wait_for(self.session.run(), 3600)
+            self.running = asyncio.create_task(self.session.run())
+            self.result = await asyncio.wait_for(self.running, 3600)
         finally:
+            self.over_ms = self.session.now_ms()
             ticking.cancel()
             acting.cancel()
             await asyncio.gather(ticking, acting, return_exceptions=True)

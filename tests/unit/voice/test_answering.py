@@ -118,3 +118,12 @@ async def test_machines_are_waited_for_longer_than_people() -> None:
     asked = Session(screening="answer")
     asked.hears(SCREENER)
     assert (asked.answering.is_screened, asked.answering.patience) == (True, SCREENING_PATIENCE)
+
+
+async def test_a_person_who_asks_for_a_moment_is_not_waited_for_like_a_menu() -> None:
+    session = Session(ivr="navigate")
+    session.hears("One moment, please.")
+    assert (session.answering.is_in_menu, session.answering.patience) == (False, None)
+    for words in ("Please hold, I am connecting you.", MENU, "One moment, please."):
+        session.hears(words)
+        assert session.answering.patience == MENU_PATIENCE

@@ -652,3 +652,14 @@ def test_a_call_that_is_cancelled_while_the_last_words_are_written_down_leaves_n
 
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(main())
+
+
+def test_what_the_callee_says_to_a_bot_before_it_hangs_up_is_in_the_transcript(hold: Held) -> None:
+    async def callee(call: BotCall) -> None:
+        await greet(call)
+        call.recognizer.seconds = 1.0
+        await call.hum(600)
+        call.leg.end()
+
+    call = hold(callee, hears=("Never call me again.",), says=("Hello.",))
+    assert call.texts("user") == [("Never call me again.", False)]

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 
 import pytest
 
-from call_service.voice.backchannels import is_backchannel
+from call_service.voice.backchannels import is_backchannel, is_consent
 from call_service.voice.engines.null import MS_PER_WORD, NullSynthesizer
 from call_service.voice.memory_leg import MemoryLeg
 from call_service.voice.options import SessionOptions
@@ -76,9 +76,34 @@ def test_backchannels(text: str) -> None:
     assert is_backchannel(text)
 
 
-@pytest.mark.parametrize("text", ["42", "No.", "Okay, but when?", "Wait.", "Right now", "yes yes yes yes"])
+@pytest.mark.parametrize(
+    "text", ["42", "No.", "Okay, but when?", "Wait.", "Right now", "yes yes yes yes", "Yes, please."]
+)
 def test_what_is_none(text: str) -> None:
     assert not is_backchannel(text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Mm-hmm.",
+        "Thank you.",
+        "Okay, great, thanks a lot!",
+        "Yes, please.",
+        "Please do.",
+        "That\u2019s great, thanks.",
+    ],
+)
+def test_what_lets_a_promise_be_kept(text: str) -> None:
+    assert is_consent(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["No, thanks.", "Thank you, but no.", "Please wait.", "Yes, but when?", "Thanks, bye."]
+)
+def test_what_does_not(text: str) -> None:
+    assert not is_consent(text)
 
 
 async def test_a_turn_that_was_interrupted_since_does_not_go_on() -> None:

@@ -172,6 +172,22 @@ def test_machines_are_hung_up_on_as_the_agent_wants(
     )
 
 
+@pytest.mark.parametrize("screening", ["answer", "hang_up", "continue"])
+def test_who_answers_for_somebody_else_is_conversed_with(place_call: Place, screening: str) -> None:
+    async def callee(call: Any) -> None:
+        await call.until_agent_spoke(1)
+        await call.hum(3_000)
+        await call.until_agent_spoke(2)
+        call.leg.end()
+
+    asked = "Office of Doctor Lee, what is the reason for your call?"
+    replies = [(Say("It is about an invoice."),)]
+    call = place_call(callee, hears=[asked], first=GREETED, replies=replies, options=answering(screening=screening))
+    assert "screening" not in [kind for kind, _, _ in call.notes.verdicts]
+    assert ending(call) == ("completed", "callee_hung_up")
+    assert call.said[1:] == [("user", asked), ("agent", "It is about an invoice.")]
+
+
 @pytest.mark.parametrize("found_by", ["words", "carrier"])
 def test_an_agent_may_go_on_with_a_voicemail(place_call: Place, found_by: str) -> None:
     async def callee(call: Any) -> None:

@@ -1,5 +1,6 @@
 """How calls end: said to the end, for the right reason, with nothing left running."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
@@ -116,7 +117,7 @@ def test_what_waits_is_not_answered_after_the_api_ended_the_call(place_call: Cal
         call.session.request_end("caller_api_ended")
 
     call = place_call(callee, hears=["First.", "Second."])
-    assert call.said[1:] == [("user", "First."), ("agent", call.options.phrases.goodbye)]
+    assert call.said[1:] == [("user", "First."), ("user", "Second."), ("agent", call.options.phrases.goodbye)]
     assert "Second." not in call.conversation.heard
 
 
@@ -260,3 +261,73 @@ def test_a_beep_alone_is_a_machine(place_call: Callable[..., Any], beep_pcm: byt
         call.leg.say(beep_pcm)
 
     assert ending(place_call(callee, first=(Say("word " * 30),)))[0] == "voicemail"
+
+
+@pytest.mark.parametrize("pause", [0.0, 0.2, 0.45, 0.8], ids=lambda pause: f"{pause} s after the last word")
+def test_what_the_callee_says_before_it_hangs_up_is_in_the_transcript(
+    place_call: Callable[..., Any], pause: float
+) -> None:
+    async def callee(call: Any) -> None:
+        await call.until_agent_spoke(1)
+        call.recognizer.seconds = 1.0
+        await call.hum(600)
+        await call.wait(pause)
+        call.leg.end()
+
+    call = place_call(callee, hears=["Never call me again.", "Never call me again."])
+    assert ending(call) == ("completed", "callee_hung_up", "none")
+    assert call.said == [("agent", "Hello this is Anna."), ("user", "Never call me again.")]
+    said = call.result.turns[-1]
+    assert said.end_ms - said.start_ms == pytest.approx(600, abs=40)
+    assert call.over_ms - said.end_ms <= (pause + 1.1) * 1000
+
+
+def test_what_is_said_over_the_goodbye_of_the_agent_is_in_the_transcript(place_call: Callable[..., Any]) -> None:
+    async def callee(call: Any) -> None:
+        await call.until(lambda: "agent" in call.notes.starts)
+        await call.hum(1_400)
+
+    call = place_call(callee, first=GOODBYE, hears=["Same to you."])
+    assert ending(call) == ("completed", "agent_hung_up", "none")
+    assert ("user", "Same to you.") in call.said
+
+
+def test_a_recogniser_that_hangs_holds_the_end_of_a_call_for_two_seconds(place_call: Callable[..., Any]) -> None:
+    async def callee(call: Any) -> None:
+        await call.until_agent_spoke(1)
+        call.recognizer.seconds = 3600.0
+        await call.hum(600)
+        call.ended_ms = call.session.now_ms()
+        call.leg.end()
+
+    call = place_call(callee, hears=["Never."])
+    assert call.said == [("agent", "Hello this is Anna.")]
+    assert call.over_ms - call.ended_ms == pytest.approx(2_000, abs=100)
+
+
+def test_a_recogniser_that_fails_at_the_end_changes_nothing(place_call: Callable[..., Any]) -> None:
+    async def callee(call: Any) -> None:
+        await call.until_agent_spoke(1)
+        await call.hum(600)
+        call.leg.end()
+
+    call = place_call(callee, hears=[EngineError("stt", "gone")])
+    assert ending(call) == ("completed", "callee_hung_up", "none")
+    assert call.said == [("agent", "Hello this is Anna.")]
+
+
+def test_a_session_that_is_cancelled_waits_for_no_last_words(place_call: Callable[..., Any]) -> None:
+    took_ms = []
+
+    async def callee(call: Any) -> None:
+        await call.until_agent_spoke(1)
+        call.recognizer.seconds = 1.0
+        await call.hum(600)
+        began_ms = call.session.now_ms()
+        call.running.add_done_callback(lambda _running: took_ms.append(call.session.now_ms() - began_ms))
+        call.running.cancel()
+        await call.wait(60)
+
+    with pytest.raises(asyncio.CancelledError):
+        place_call(callee, hears=["Never."])
+    assert took_ms == [pytest.approx(0, abs=20)]

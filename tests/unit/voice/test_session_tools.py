@@ -131,6 +131,29 @@ def test_who_says_something_before_is_not_transferred(place_call: Place) -> None
     assert call.said[-1] == ("agent", "All right.")
 
 
+@pytest.mark.parametrize(
+    ("heard", "ms"),
+    [("Thank you.", 400), ("Okay, thank you very much.", 1_400), ("Yes, please.", 600), ("", 900)],
+    ids=["thanks", "long thanks", "yes please", "noise"],
+)
+def test_thanks_for_a_transfer_do_not_undo_it(place_call: Place, heard: str, ms: int) -> None:
+    wanted, wish = list[Transfer](), Transfer("+12025550101")
+
+    async def callee(call: Any) -> None:
+        transferring(call, wanted, lambda session: session.leave())
+        await call.until_agent_spoke(1)
+        await call.hum(1_000)
+        await call.until(lambda: call.notes.starts.count("agent") == 2)
+        await call.wait(0.5)
+        await call.hum(ms)
+
+    replies = [(Say("I will connect you with a colleague of mine now."), wish), (Say("You are welcome."),)]
+    call = place_call(callee, first=GREETED, hears=["A person, please.", heard], replies=replies)
+    assert wanted == [wish]
+    assert call.conversation.heard == ["A person, please."]
+    assert ("agent", "I will connect you with a colleague of mine now.") in call.said
+
+
 def test_a_tool_may_take_longer_than_a_brain(place_call: Place) -> None:
     """Fillers keep the caller company; the engine's time-out does not end the call."""
     beats = [item for _ in range(30) for item in (0.5, Working())]

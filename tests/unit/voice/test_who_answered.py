@@ -87,6 +87,10 @@ def test_what_comes_late_changes_nothing() -> None:
         ("May I ask who is calling?", "human"),
         ("He is not available right now. Would you like to leave a message?", None),
         ("I need to press charges, who is this?", "human"),
+        ("What is the reason for your call?", "human"),
+        ("Hello, could you say your name again, and why you are calling?", "human"),
+        ("Please say your name and why you are calling.", "screening"),
+        ("If you record your name and reason for calling, I will see if this person is available.", "screening"),
         ("For English, press 1.", "ivr"),
         ("", None),
     ],
@@ -98,4 +102,13 @@ def test_words(text: str, kind: str | None) -> None:
 
 def test_a_screening_assistant_asks() -> None:
     assert asks_who_calls("Go ahead and say your name, and why you\u2019re calling.")
+    assert asks_who_calls("What is the reason for your call?")
     assert not asks_who_calls("Thank you. Please stay on the line.")
+
+
+def test_an_assistant_that_asks_on_is_not_taken_for_its_person() -> None:
+    detector = Detector()
+    assert detector.words("Please say your name.")
+    assert detector.words("And what is the reason for your call?") is None
+    assert detector.verdict
+    assert detector.verdict.kind == "screening"
