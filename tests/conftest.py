@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import signal
 import uuid
 from collections.abc import AsyncIterator, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -20,6 +21,10 @@ from tests.support.scheduling import Scheduling
 # Whoever runs the tests may have exported where servers of hers are: no test finds them, nor a process that it starts.
 for _name in [name for name in os.environ if name.endswith(("DATABASE_URL", "AMQP_URL", "LLM_BASE_URL", "SMTP_URL"))]:
     del os.environ[_name]
+
+# A shell starts what it runs in the background with SIGINT ignored, which all its children would inherit.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Rich tracebacks with all locals take seconds to draw and block the loop meanwhile.
 structlog.configure(

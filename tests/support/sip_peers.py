@@ -161,6 +161,7 @@ async def listens(port: int, peer: Peer, kind: str = "udp", seconds: float = 15.
     wanted = re.compile(rf"^ *\d+: (?:0100007F|00000000):{port:04X} ", re.MULTILINE)
     table = Path(f"/proc/net/{kind}")
     await until(lambda: wanted.search(table.read_text()) or peer.process.returncode is not None, seconds)
+    assert peer.process.returncode is None, f"it ended before it listened: {peer.output[-1000:]}"
 
 
 @asynccontextmanager
