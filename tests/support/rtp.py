@@ -83,17 +83,21 @@ class Party:
         self.heard: list[bytes] = []
         self.played: list[bytes] = []
         self.keys = ""
-        self.lost = 0
+        self.lost = self.failed = 0
         self.session.on_audio(self.heard.append)
         self.session.on_played_frame(self.played.append)
         self.session.on_dtmf(self._press)
         self.session.on_lost(self._lose)
+        self.session.on_failed(self._fail)
 
     def _press(self, key: str) -> None:
         self.keys += key
 
     def _lose(self) -> None:
         self.lost += 1
+
+    def _fail(self) -> None:
+        self.failed += 1
 
     def _count_closed(self, _session: RtpSession) -> None:
         self.closed += 1

@@ -1,12 +1,12 @@
 """SIP user agents on a network of virtual time, and a scripted peer that says what a test tells it to."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count
 from random import Random
 
-from call_service.carriers.port import LegEvent
+from call_service.carriers.port import Answered, LegEvent
 from call_service.carriers.rtp import Direction, MediaStats, SrtpKeys
 from call_service.carriers.sip.agent import UserAgent
 from call_service.carriers.sip.flow import Address, Flow
@@ -20,11 +20,13 @@ from call_service.carriers.sip.refer import Referral
 from call_service.carriers.sip.resolver import Resolver, Service, Target
 from call_service.carriers.sip.server_transactions import InviteServer
 from call_service.carriers.sip.timers import Timers
+from call_service.carriers.sip.trunk import Trunk
 from call_service.carriers.sip.udp import Receiver
 from call_service.carriers.testing import VirtualTime
 from call_service.signalling.ladder import Ladder
 
-CLIENT, SERVER = Address("192.0.2.1", 5060), Address("192.0.2.2", 5060)
+TRUNK = Trunk(name="trunk", host="sip.trunk.test")
+CLIENT, SERVER, OTHER = (Address(f"192.0.2.{host}", 5060) for host in (1, 2, 3))
 SDP = b"v=0\r\no=- 1 1 IN IP4 192.0.2.2\r\ns=-\r\nc=IN IP4 192.0.2.2\r\nt=0 0\r\nm=audio 4000 RTP/AVP 0 101\r\n"
 SDP += b"a=rtpmap:101 telephone-event/8000\r\n"
 
@@ -41,6 +43,9 @@ class VirtualFlow:
     @property
     def is_open(self) -> bool:
         return self.peer not in self.world.closed
+
+    def towards(self, peer: Address) -> Flow:
+        return replace(self, peer=peer) if self.transport == "UDP" else self
 
     def send(self, data: bytes) -> None:
         self.world.carry(data, self)
@@ -109,6 +114,7 @@ class QuietMedia:
         self.keys = ""
         self.is_closed = False
         self.lose: Callable[[], None] = lambda: None
+        self.fail: Callable[[], None] = lambda: None
         self.press: Callable[[str], None] = lambda _digit: None
 
     def start(
@@ -136,6 +142,11 @@ class QuietMedia:
 
     def on_lost(self, listener: Callable[[], None]) -> None:
         self.lose = listener
+
+    def on_failed(self, listener: Callable[[], None]) -> None:
+        self.fail = listener
+
+    def watch_anew(self) -> None: ...
 
     def play(self, pcm: bytes) -> None: ...
 
@@ -185,14 +196,16 @@ class Party:
 
     def make_leg(self, ladder: Ladder, *, ipv6: bool = False) -> SipLeg:
         negotiator = Negotiator(self.media, self.address.host, "off", 1)
-        return SipLeg(self.agent, self.media, negotiator, None, ladder, on_end=self._count, follow=self.follow)
+        return SipLeg(self.agent, self.media, negotiator, TRUNK, ladder, on_end=self._count, follow=self.follow)
 
     def follow(self, leg: SipLeg, referral: Referral) -> bool:
         return False
 
-    def dial(self, *peers: Address, ring_seconds: float = 60.0, headers: Headers = ()) -> tuple[SipLeg, list[LegEvent]]:
+    def dial(
+        self, *peers: Address, transport: str = "UDP", ring_seconds: float = 60.0, headers: Headers = ()
+    ) -> tuple[SipLeg, list[LegEvent]]:
         leg = self.make_leg(Ladder())
-        targets = tuple(Target("UDP", peer, peer.host) for peer in peers or (SERVER,))
+        targets = tuple(Target(transport, peer, TRUNK.host) for peer in peers or (SERVER,))
         uri = f"sip:+12025550100@{targets[0].address.host}"
         plan = CallPlan(self.world.token(), uri, "sip:us@192.0.2.1", targets, None, ring_seconds, headers)
         leg.pending = OutgoingCall(self.agent, plan, leg.negotiator, leg.ladder, leg)
@@ -224,6 +237,9 @@ class Script:
 
     def lost(self, flow: Flow) -> None:
         raise AssertionError("nothing closes here")
+
+    def needs(self, flow: Flow) -> bool:
+        raise AssertionError("nothing is idle here")
 
     def request(self, method: str, which: int = -1) -> Request:
         """One of the requests with this method."""
@@ -258,3 +274,38 @@ class Script:
         )
         assert invite.contact
         self.say(Request(method, invite.contact.uri, (*own, *headers), body))
+
+
+async def placed(world: World, us: Party, transport: str = "UDP") -> tuple[Script, Request, SipLeg, list[LegEvent]]:
+    """A call of ours that the peer has answered."""
+    peer = Script(world)
+    leg, events = us.dial(transport=transport)
+    await world.time.advance(10)
+    invite = peer.request("INVITE")
+    peer.respond(invite, 200, body=SDP)
+    await world.time.advance(10)
+    assert events == [Answered()]
+    return peer, invite, leg, events
+
+
+async def taken(world: World, us: Party, transport: str = "UDP") -> tuple[Script, SipLeg]:
+    """A call that we have answered, of a caller who hides her number."""
+    peer = Script(world)
+    own: Headers = (
+        ("Via", "SIP/2.0/UDP 192.0.2.2;branch=z9hG4bKx"),
+        ("From", '"Anonymous" <sip:anonymous@anonymous.invalid>;tag=peer'),
+        ("To", "<sip:+12025558888@192.0.2.1>"),
+        ("Call-ID", "x"),
+        ("CSeq", "1 INVITE"),
+        ("Contact", "<sip:peer@192.0.2.2>"),
+    )
+    invite = Request("INVITE", "sip:+12025558888@192.0.2.1", own, SDP)
+    VirtualFlow(world, SERVER, CLIENT, transport).send(invite.encode())
+    await world.time.advance(10)
+    leg = us.invites[0].answer()
+    await world.time.advance(10)
+    answer = next(one for one in peer.heard if isinstance(one, Response) and one.is_success)
+    ack = Request("ACK", "sip:talkstack@192.0.2.1", (*own[:2], ("To", str(answer.to)), own[3], ("CSeq", "1 ACK")))
+    peer.say(ack)
+    await world.time.advance(10)
+    return peer, leg

@@ -76,6 +76,7 @@ class RtpSession:
         self._played_listeners: list[Callable[[bytes], None]] = []
         self._key_listeners: list[Callable[[str], None]] = []
         self._lost_listeners: list[Callable[[], None]] = []
+        self._failure_listeners: list[Callable[[], None]] = []
 
     @property
     def queued_ms(self) -> int:
@@ -147,6 +148,14 @@ class RtpSession:
     def on_lost(self, listener: Callable[[], None]) -> None:
         """Tell that neither RTP nor RTCP came for the engine's `media_timeout` although it should, each time anew."""
         self._lost_listeners.append(listener)
+
+    def on_failed(self, listener: Callable[[], None]) -> None:
+        """Tell that the media broke at our side and stands still from now on."""
+        self._failure_listeners.append(listener)
+
+    def watch_anew(self) -> None:
+        """Forget for how long nothing came: only from now on the peer has to send."""
+        self._silent_ticks = 0
 
     def play(self, pcm: bytes) -> None:
         """Queue PCM; what exceeds two minutes is dropped."""
@@ -226,7 +235,8 @@ class RtpSession:
 
     def fail(self) -> None:
         """A listener of this session raised: its media can't go on."""
-        self._tell_lost()
+        for listener in tuple(self._failure_listeners):
+            listener()
 
     def _hear(self) -> None:
         frame = self._inbound.jitter_buffer.take()

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from ipaddress import ip_address
 from random import Random
 from typing import Protocol
 
@@ -10,7 +9,7 @@ import structlog
 
 from call_service.carriers.sip.dialog import Dialog
 from call_service.carriers.sip.digest import Credentials, answer
-from call_service.carriers.sip.flow import Flow, is_reliable
+from call_service.carriers.sip.flow import Flow, is_behind_nat, is_reliable
 from call_service.carriers.sip.message import Headers, Message, NoResponse, Request, Response, respond
 from call_service.carriers.sip.parser import parse
 from call_service.carriers.sip.resolver import Resolver, Target
@@ -36,6 +35,10 @@ DialogId = tuple[str, str]  # Call-ID and our tag
 
 class DialogUser(Protocol):
     """A call: it hears the requests within its dialog."""
+
+    @property
+    def flow(self) -> Flow | None:
+        """What its messages came or went by, once there are any."""
 
     def receive(self, request: Request, transaction: ServerTransaction) -> None:
         """A request other than ACK."""
@@ -133,6 +136,10 @@ class UserAgent:
         """A connection closed, or nobody listens at that UDP port."""
         self.transactions.flow_lost(flow)
 
+    def needs(self, flow: Flow) -> bool:
+        """Whether a call lives on this flow: a peer that connects to us may accept no connection itself."""
+        return any(user.flow == flow for user in self._dialogs.values())
+
     def spawn(self, work: Coroutine[object, object, None]) -> None:
         """Run `work` beside; a failure is logged."""
         task = asyncio.create_task(work, name="sip")
@@ -219,7 +226,7 @@ class UserAgent:
             return direct
         uri = dialog.next_hop
         transport = None if uri.params.get("transport") else dialog.flow.transport
-        return await self.reach(await self.resolver.resolve(uri, transport))
+        return await self.reach(await self.resolver.resolve(uri, transport, server_name=dialog.server_name))
 
     @staticmethod
     def direct_route(dialog: Dialog) -> Flow | None:
@@ -299,11 +306,4 @@ def _is_for(flow: Flow, uri: SipUri, *, has_routes: bool) -> bool:
         return is_reliable(flow) or uri.port == flow.peer.port
     if has_routes:
         return False
-    return is_reliable(flow) or (_is_private(uri.host) and not _is_private(flow.peer.host))
-
-
-def _is_private(host: str) -> bool:
-    try:
-        return ip_address(host).is_private
-    except ValueError:
-        return False
+    return is_reliable(flow) or is_behind_nat(uri.host, flow.peer)

@@ -212,7 +212,7 @@ class SipCarrier:
             self._agent,
             media,
             negotiator,
-            line.trunk.credentials,
+            line.trunk,
             ladder,
             on_end=partial(self._forget, line),
             follow=partial(self._follow, line, rtp.advertised_address),

@@ -8,10 +8,21 @@ MAX_FORWARDS = ("Max-Forwards", "70")
 
 
 class Dialog:
-    """The peer relationship of one call. `flow` is where its first message came from or went to."""
+    """The peer relationship of one call. `flow` is where its first message came from or went to.
+
+    `server_name` is whom the certificate of a next hop that is given as an address must be for.
+    """
 
     def __init__(
-        self, call_id: str, local: NameAddr, remote: NameAddr, flow: Flow, *, target: str, routes: tuple[str, ...]
+        self,
+        call_id: str,
+        local: NameAddr,
+        remote: NameAddr,
+        flow: Flow,
+        *,
+        target: str,
+        routes: tuple[str, ...],
+        server_name: str,
     ) -> None:
         self.call_id = call_id
         self.local = local
@@ -19,24 +30,28 @@ class Dialog:
         self.target = target
         self.routes = routes
         self.flow = flow
+        self.server_name = server_name
         self.local_cseq = 0
         self.remote_cseq: int | None = None
 
     @classmethod
-    def of_caller(cls, invite: Request, response: Response, flow: Flow) -> "Dialog":
+    def of_caller(cls, invite: Request, response: Response, flow: Flow, *, server_name: str = "") -> "Dialog":
         """12.1.2: from the answer to our INVITE."""
         target = response.contact.uri if response.contact else invite.uri
         routes = tuple(reversed(response.all("Record-Route")))
-        dialog = cls(invite.call_id, invite.from_, response.to, flow, target=target, routes=routes)
+        dialog = cls(
+            invite.call_id, invite.from_, response.to, flow, target=target, routes=routes, server_name=server_name
+        )
         dialog.local_cseq = invite.cseq
         return dialog
 
     @classmethod
-    def of_callee(cls, invite: Request, tag: str, flow: Flow) -> "Dialog":
+    def of_callee(cls, invite: Request, tag: str, flow: Flow, *, server_name: str = "") -> "Dialog":
         """12.1.1: from an INVITE we answer with `tag`."""
         target = invite.contact.uri if invite.contact else invite.from_.uri
         routes = tuple(invite.all("Record-Route"))
-        dialog = cls(invite.call_id, invite.to.tagged(tag), invite.from_, flow, target=target, routes=routes)
+        own = invite.to.tagged(tag)
+        dialog = cls(invite.call_id, own, invite.from_, flow, target=target, routes=routes, server_name=server_name)
         dialog.remote_cseq = invite.cseq
         return dialog
 

@@ -1,5 +1,6 @@
 """Where messages go: one UDP socket and peer, or one connection."""
 
+from ipaddress import ip_address
 from typing import NamedTuple, Protocol
 
 
@@ -29,6 +30,9 @@ class Flow(Protocol):
     def is_open(self) -> bool:
         """Whether sending makes sense."""
 
+    def towards(self, peer: Address) -> "Flow":
+        """The same way to another port or host; a connection leads to its own peer only."""
+
     def send(self, data: bytes) -> None:
         """Send one message."""
 
@@ -36,3 +40,15 @@ class Flow(Protocol):
 def is_reliable(flow: Flow) -> bool:
     """Whether the transport retransmits by itself."""
     return flow.transport != "UDP"
+
+
+def is_behind_nat(stated_host: str, source: Address) -> bool:
+    """Whether a peer states a private address and is heard from a public one: it is reached at that only."""
+    return _is_private(stated_host) and not _is_private(source.host)
+
+
+def _is_private(host: str) -> bool:
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return False

@@ -9,6 +9,7 @@ from call_service.carriers.rtp import PortsExhaustedError
 from call_service.carriers.sip.agent import ABOUT_US, CONTACT_USER, UserAgent
 from call_service.carriers.sip.causes import ended_by
 from call_service.carriers.sip.dialog import Dialog
+from call_service.carriers.sip.flow import Flow
 from call_service.carriers.sip.leg import SipLeg
 from call_service.carriers.sip.message import Headers, Request, respond
 from call_service.carriers.sip.sdp import NotAcceptableError
@@ -69,6 +70,10 @@ class IncomingCall:
         agent.register(self.call_id, self._tag, self, self.ladder)
         agent.record(self.ladder, request, transaction.flow)
         transaction.respond(respond(request, 100))
+
+    @property
+    def flow(self) -> Flow:
+        return self._transaction.flow
 
     def on_cancel(self, listener: Callable[[], None]) -> None:
         """Tell when the caller gives up before the answer."""
@@ -135,7 +140,7 @@ class IncomingCall:
         interval = as_server(request, DEFAULT_SECONDS)
         leg = self._leg = self._make_leg(self.ladder, ipv6=":" in flow.peer.host)
         body = leg.negotiator.answer(request.body) if request.body else leg.negotiator.offer()
-        dialog = Dialog.of_callee(request, self._tag, flow)
+        dialog = Dialog.of_callee(request, self._tag, flow, server_name=leg.trunk.host)
         session = leg.take_over(dialog, leg.negotiator, is_caller=False)
         self._agent.register(self.call_id, self._tag, session, leg.ladder)
         self._decide(keeps_dialog=True)

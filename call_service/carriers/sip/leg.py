@@ -1,7 +1,6 @@
 """The `Leg` of a SIP call: signalling on one side, the RTP session on the other."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from call_service.carriers.events import EventLog
 from call_service.carriers.port import (
@@ -17,13 +16,12 @@ from call_service.carriers.port import (
 from call_service.carriers.sip.agent import UserAgent
 from call_service.carriers.sip.causes import ended_by
 from call_service.carriers.sip.dialog import Dialog
-from call_service.carriers.sip.digest import Credentials
 from call_service.carriers.sip.dtmf_info import KEYS
 from call_service.carriers.sip.media import MediaSession, Negotiator
 from call_service.carriers.sip.outgoing import OutgoingCall
 from call_service.carriers.sip.refer import Referral
 from call_service.carriers.sip.session import Session
-from call_service.carriers.sip.syntax import SipUri
+from call_service.carriers.sip.trunk import Trunk
 from call_service.signalling.ladder import Ladder
 
 CANCELLED = Ended(Cause.LOCAL_HANG_UP, 487)
@@ -31,7 +29,7 @@ NOT_IN_A_CALL = 481
 
 
 class SipLeg:
-    """One call. `ladder` holds its SIP messages; `media` its RTP session, with the statistics.
+    """One call over `trunk`. `ladder` holds its SIP messages; `media` its RTP session, with the statistics.
 
     It observes the call that is being made (`rings`, `answered`, `failed`) and owns the session that comes of it
     (`ended`, `pressed`, `referred`). `on_end` is called once, `follow` when the peer refers us to somebody else.
@@ -42,7 +40,7 @@ class SipLeg:
         agent: UserAgent,
         media: MediaSession,
         negotiator: Negotiator,
-        credentials: Credentials | None,
+        trunk: Trunk,
         ladder: Ladder,
         *,
         on_end: Callable[["SipLeg"], None],
@@ -54,13 +52,14 @@ class SipLeg:
         self.session: Session | None = None
         self.pending: OutgoingCall | None = None
         self._agent = agent
-        self._credentials = credentials
+        self.trunk = trunk
         self._on_end = on_end
         self._follow = follow
         self._events = EventLog()
         self._has_rung = False
         media.on_dtmf(self.pressed)
         media.on_lost(self._lose_media)
+        media.on_failed(lambda: self.end(Ended(Cause.MEDIA_LOST)))
 
     @property
     def has_ended(self) -> bool:
@@ -108,14 +107,15 @@ class SipLeg:
         return (await self.session.modifications.hold(held=held)).is_success
 
     async def transfer(self, target: str) -> None:
-        """Send the peer to a number of its own network, or a SIP URI (blind); the leg ends when it talks with it.
+        """Send the peer to a number of the trunk, or a SIP URI (blind); the leg ends when it talks with it.
 
         Raises:
             TransferFailedError: it does not; the call goes on.
         """
         if self.session is None or self.has_ended:
             raise TransferFailedError(NOT_IN_A_CALL)
-        await self.session.transfer(target if target.startswith("sip:") else self._at_peer(self.session, target))
+        # Not the host of the caller's From: who is anonymous has one that leads nowhere (RFC 3323, 4.1.1).
+        await self.session.transfer(target if target.startswith("sip:") else str(self.trunk.uri(target)))
 
     async def hang_up(self) -> None:
         self.end(Ended(Cause.LOCAL_HANG_UP) if self.session else CANCELLED)
@@ -165,12 +165,9 @@ class SipLeg:
     def take_over(self, dialog: Dialog, negotiator: Negotiator, *, is_caller: bool) -> Session:
         """The session of an answered dialog, which this leg owns from now on."""
         self.negotiator = negotiator
-        self.session = Session(self._agent, dialog, negotiator, self._credentials, self, is_caller=is_caller)
+        self.media.watch_anew()
+        self.session = Session(self._agent, dialog, negotiator, self.trunk.credentials, self, is_caller=is_caller)
         return self.session
-
-    @staticmethod
-    def _at_peer(session: Session, number: str) -> str:
-        return str(replace(SipUri.parse(session.dialog.remote.uri), user=number))
 
     def _lose_media(self) -> None:
         if self.session is None:  # who only rings need not send anything

@@ -61,6 +61,10 @@ class MediaSession(Protocol):
 
     def on_lost(self, listener: Callable[[], None]) -> None: ...
 
+    def on_failed(self, listener: Callable[[], None]) -> None: ...
+
+    def watch_anew(self) -> None: ...
+
     def play(self, pcm: bytes) -> None: ...
 
     def clear(self) -> int: ...
@@ -94,6 +98,8 @@ class Negotiator:
         self._policy = policy
         self._may_reach = may_reach
         self._local = LocalMedia(host, media.local_port, session_id, version=0)
+        # For the whole call: a new key is due from who moves (RFC 4568, 7.1.4), and we stay where we are. With one that
+        # comes unasked, peers keep their roll-over counter (RFC 3711, 3.3.1) while that of libsrtp starts again.
         self._cryptos = tuple(generate_crypto()) if policy != "off" else ()
 
     @property

@@ -25,7 +25,8 @@ from call_service.carriers.sip.session_timer import (
 from call_service.carriers.sip.transports import TransportError
 
 SDP: Header = ("Content-Type", "application/sdp")
-DEAD = frozenset({408, 481, 503})
+DEAD = frozenset({408, 481})  # RFC 4028, 10; whatever else a refresh is refused with may be over soon
+UNKNOWN_METHOD = frozenset({405, 501})
 MAX_GLARES = 5
 BUSY_RETRY_SECONDS = 10.0
 
@@ -139,6 +140,9 @@ class Modifications:
         response = await (self._update() if self._peer_updates else self._reinvite())
         if response.status in DEAD:
             self._on_dead()
+        elif self._peer_updates and response.status in UNKNOWN_METHOD:
+            self._peer_updates = False
+            self._timer.retry(0)
         elif not response.is_success:
             self._timer.retry(BUSY_RETRY_SECONDS)
 
@@ -163,7 +167,7 @@ class Modifications:
                 if delay is None:
                     break
                 await self._agent.pause(delay)
-        if response.status in {408, 481}:
+        if response.status in DEAD:
             self._on_dead()
         return response
 

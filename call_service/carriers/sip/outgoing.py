@@ -80,6 +80,10 @@ class OutgoingCall:
         self._ring_timer = agent.timers.after(plan.ring_seconds, self._ring_out)
         agent.spawn(self._run())
 
+    @property
+    def flow(self) -> Flow | None:
+        return self._attempt.flow if self._attempt else None
+
     async def accepted(self, within: float) -> bool:
         """Whether any host answered anything in `within` seconds."""
         timer = self._agent.timers.after(within, lambda: self._settle_accepted(False))
@@ -158,7 +162,7 @@ class OutgoingCall:
         if self._is_over or not self._has_agreed(response):
             attempt.decline(response)
             return NOT_ACCEPTABLE
-        self._answered(attempt, response)
+        self._answered(attempt, response, target)
         return response.status
 
     def _begin(self, attempt: Attempt, target: Target, *, is_last: bool) -> None:
@@ -218,10 +222,10 @@ class OutgoingCall:
             return False
         return True
 
-    def _answered(self, attempt: Attempt, response: Response) -> None:
+    def _answered(self, attempt: Attempt, response: Response, target: Target) -> None:
         self._finish()
         self._is_answered = True
-        dialog = Dialog.of_caller(attempt.request, response, attempt.flow)
+        dialog = Dialog.of_caller(attempt.request, response, attempt.flow, server_name=target.name)
         attempt.acknowledge(response, dialog)
         session = self._observer.answered(dialog)
         self._agent.register(self._plan.call_id, self._from.tag, session, self._ladder)

@@ -98,8 +98,11 @@ class Resolver:
         """It answered."""
         self._avoided.pop(address, None)
 
-    async def resolve(self, uri: SipUri, transport: str | None = None) -> list[Target]:
-        """Targets of `uri`, best first; empty when the name does not exist. `transport` overrides the URI's."""
+    async def resolve(self, uri: SipUri, transport: str | None = None, *, server_name: str = "") -> list[Target]:
+        """Targets of `uri`, best first; empty when the name does not exist. `transport` overrides the URI's.
+
+        `server_name` is whom the certificate is for where the URI has an address: hardly one is for an address.
+        """
         name = transport or (uri.params.get("transport") or "").upper()
         chosen = "TLS" if uri.scheme == "sips" else name or "UDP"
         if uri.port or _is_address(uri.host):
@@ -108,7 +111,8 @@ class Resolver:
         else:
             found = await self._by_service(uri.host, chosen)
         unique = [one for one in dict.fromkeys(found) if self._may_reach(one.host)][:MAX_TARGETS]
-        return self.preferred([Target(chosen, address, uri.host) for address in unique])
+        certified = server_name if server_name and _is_address(uri.host) else uri.host
+        return self.preferred([Target(chosen, address, certified) for address in unique])
 
     def preferred(self, targets: list[Target]) -> list[Target]:
         """The same targets, those that failed lately at the end."""

@@ -7,6 +7,7 @@ from call_service.carriers.sip.agent import ABOUT_US, ALLOW, UserAgent, unsuppor
 from call_service.carriers.sip.dialog import Dialog
 from call_service.carriers.sip.digest import Credentials
 from call_service.carriers.sip.dtmf_info import CONTENT_TYPE, digit_of, info_body
+from call_service.carriers.sip.flow import Flow
 from call_service.carriers.sip.media import Negotiator
 from call_service.carriers.sip.message import Request, respond
 from call_service.carriers.sip.modification import Modifications
@@ -59,6 +60,10 @@ class Session:
             "NOTIFY": self._receive_notify,
             "REFER": self._receive_refer,
         }
+
+    @property
+    def flow(self) -> Flow:
+        return self.dialog.flow
 
     def receive(self, request: Request, transaction: ServerTransaction) -> None:
         """A request within the dialog."""

@@ -82,12 +82,13 @@ class SessionTimer:
         self._refresh = refresh
         self._expire = expire
         self.interval: Interval | None = None
+        self._is_over = False
 
     def start(self, interval: Interval | None) -> None:
         """Begin anew: the session was just set up or refreshed."""
         self._timers.clear()
         self.interval = interval
-        if interval is None:
+        if interval is None or self._is_over:
             return
         if interval.is_ours:
             self._timers.set("refresh", interval.seconds / 2, self._refresh)
@@ -95,8 +96,10 @@ class SessionTimer:
 
     def retry(self, seconds: float) -> None:
         """The refresh was refused for now."""
-        self._timers.set("refresh", seconds, self._refresh)
+        if not self._is_over:
+            self._timers.set("refresh", seconds, self._refresh)
 
     def stop(self) -> None:
-        """The call is over."""
+        """The call is over: an answer to a refresh that still comes starts nothing."""
+        self._is_over = True
         self._timers.clear()

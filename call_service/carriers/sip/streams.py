@@ -6,7 +6,7 @@ import ssl
 from asyncio import StreamReader, StreamWriter
 from contextlib import suppress
 
-from call_service.carriers.sip.flow import Address
+from call_service.carriers.sip.flow import Address, Flow
 from call_service.carriers.sip.parser import StreamParser
 from call_service.carriers.sip.syntax import SipSyntaxError
 from call_service.carriers.sip.udp import Receiver
@@ -44,6 +44,9 @@ class StreamFlow:
     def is_open(self) -> bool:
         return self._is_open and not self._writer.is_closing()
 
+    def towards(self, peer: Address) -> Flow:  # noqa: ARG002 # a connection has one peer
+        return self
+
     def send(self, data: bytes) -> None:
         if not self.is_open:
             return
@@ -54,7 +57,7 @@ class StreamFlow:
     async def run(self) -> None:
         """Read until the connection ends, by whatever."""
         try:
-            with suppress(OSError, SipSyntaxError, TimeoutError):
+            with suppress(OSError, SipSyntaxError):
                 await self._read()
         finally:
             self._is_open = False
@@ -65,8 +68,13 @@ class StreamFlow:
         parser = StreamParser()
         patience = FIRST_MESSAGE_SECONDS if self.is_accepted else IDLE_SECONDS
         while True:
-            async with asyncio.timeout(patience):
-                data = await self._reader.read(READ_BYTES)
+            try:
+                async with asyncio.timeout(patience):
+                    data = await self._reader.read(READ_BYTES)
+            except TimeoutError:
+                if self._receiver.needs(self):
+                    continue
+                return
             if not data:
                 return
             messages, is_ping = parser.feed(data)

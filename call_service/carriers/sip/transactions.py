@@ -5,13 +5,14 @@ from dataclasses import dataclass
 
 from call_service.carriers.sip.client_transactions import ClientTransaction, InviteClient, NonInviteClient
 from call_service.carriers.sip.client_transactions import State as ClientState
-from call_service.carriers.sip.flow import Flow, is_reliable
+from call_service.carriers.sip.flow import Address, Flow, is_behind_nat, is_reliable
 from call_service.carriers.sip.message import Request, Response
 from call_service.carriers.sip.server_transactions import InviteServer, ServerTransaction, State
 from call_service.carriers.sip.syntax import Via
 from call_service.carriers.sip.timers import Timers
 
 MAGIC = "z9hG4bK"
+DEFAULT_PORT = 5060
 # 200 calls a second with a lingering INVITE, ACK and BYE each stay below it; a flood does not grow beyond.
 MAX_SERVER_TRANSACTIONS = 50_000
 
@@ -39,6 +40,13 @@ def server_key(request: Request, method: str) -> Key:
     if via.branch.startswith(MAGIC):
         return (via.branch, via.host, str(via.port), method)
     return (request.call_id, request.from_.tag, str(request.cseq), str(via), method)
+
+
+def _way_back(via: Via, flow: Flow) -> Flow:
+    """To the source, at the port that Via states unless that asks for the source's (RFC 3261, 18.2.2; RFC 3581, 4)."""
+    if "rport" in via.params or is_behind_nat(via.host, flow.peer):
+        return flow
+    return flow.towards(Address(flow.peer.host, via.port or DEFAULT_PORT))
 
 
 def _identity(invite: Request) -> Key:
@@ -110,7 +118,7 @@ class Transactions:
         if len(self._servers) >= MAX_SERVER_TRANSACTIONS:
             return None
         key = server_key(request, request.method)
-        link = _Link(flow, self._send, lambda: self._end(key, request), is_reliable(flow))
+        link = _Link(_way_back(request.via, flow), self._send, lambda: self._end(key, request), is_reliable(flow))
         if request.method != "INVITE":
             self._servers[key] = transaction = ServerTransaction(request, flow, link, self._timers)
             return transaction

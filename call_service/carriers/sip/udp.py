@@ -5,7 +5,7 @@ import contextlib
 import errno
 import socket
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from struct import Struct
 from typing import Protocol
 
@@ -30,6 +30,9 @@ class Receiver(Protocol):
     def lost(self, flow: Flow) -> None:
         """Nothing can be sent over this flow any more, or nobody listens at its other end."""
 
+    def needs(self, flow: Flow) -> bool:
+        """Whether a call lives on this flow: then it stays, however long nothing comes."""
+
 
 @dataclass(frozen=True, slots=True)
 class UdpFlow:
@@ -49,6 +52,9 @@ class UdpFlow:
     @property
     def is_open(self) -> bool:
         return self.socket.is_open
+
+    def towards(self, peer: Address) -> Flow:
+        return replace(self, peer=peer)
 
     def send(self, data: bytes) -> None:
         self.socket.send(data, self.peer)

@@ -409,7 +409,7 @@ async def test_a_listener_that_fails_ends_only_its_own_media(call: Call) -> None
     call.here.session.on_audio(fail)
     call.start()
     await call.time.advance(100)
-    assert (call.here.lost, call.there.lost) == (1, 0)
+    assert (call.here.failed, call.there.failed, call.here.lost) == (1, 0, 0)
     assert call.ticker.members == 1
 
 

@@ -1,7 +1,6 @@
 """Calls in virtual time: what RFC 3261 says about losing, crossing and repeating messages."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -15,42 +14,12 @@ from call_service.carriers.port import (
     Ringing,
     TransferFailedError,
 )
-from call_service.carriers.sip.flow import Address
 from call_service.carriers.sip.leg import SipLeg
 from call_service.carriers.sip.message import Headers, Request
-from tests.support.sip_world import CLIENT, SDP, SERVER, Party, Script, VirtualFlow, World
-
-OTHER = Address("192.0.2.3", 5060)
-
-
-@pytest.fixture
-async def world() -> AsyncIterator[World]:
-    """Nothing of a call may be left a minute after the test."""
-    world = World()
-    yield world
-    await world.time.advance(70_000)
-    for receiver in world.receivers.values():
-        if not isinstance(receiver, Script):
-            agent = receiver
-            assert (agent.dialogs, len(agent.transactions), len(agent._tasks)) == (0, 0, 0)  # type: ignore[attr-defined]
-    await world.time.advance(10_000_000)
-    assert world.time.pending == 0
-
-
-@pytest.fixture
-def us(world: World) -> Party:
-    return Party(world, CLIENT)
-
-
-async def _answered(world: World, us: Party) -> tuple[Script, Request, SipLeg, list[LegEvent]]:
-    peer = Script(world)
-    leg, events = us.dial()
-    await world.time.advance(10)
-    invite = peer.request("INVITE")
-    peer.respond(invite, 200, body=SDP)
-    await world.time.advance(10)
-    assert events == [Answered()]
-    return peer, invite, leg, events
+from call_service.carriers.ticker import Ticker
+from tests.support.rtp import Network
+from tests.support.rtp import Party as RtpParty
+from tests.support.sip_world import CLIENT, OTHER, SDP, SERVER, TRUNK, Party, Script, VirtualFlow, World, placed, taken
 
 
 async def test_a_200_that_crosses_our_cancel_is_acknowledged_and_hung_up(world: World, us: Party) -> None:
@@ -107,7 +76,7 @@ async def test_one_of_a_forks_answers_is_the_call_the_others_are_hung_up(world: 
 
 
 async def test_a_repeated_200_gets_its_ack_again(world: World, us: Party) -> None:
-    peer, invite, leg, _ = await _answered(world, us)
+    peer, invite, leg, _ = await placed(world, us)
     peer.respond(invite, 200, body=SDP)
     peer.respond(invite, 200, body=SDP)
     await world.time.advance(10)
@@ -175,6 +144,47 @@ async def test_who_rings_need_not_send_media(world: World, us: Party) -> None:
     assert events == [Ringing(), Answered(), Ended(Cause.MEDIA_LOST)]
 
 
+async def test_who_was_silent_while_it_rang_has_its_time_from_the_answer_on(world: World, us: Party) -> None:
+    media = RtpParty(Network(world.time), CLIENT.host, Ticker(world.time)).session
+    us.media = media  # type: ignore[assignment]
+    peer = Script(world)
+    _, events = us.dial()
+    await world.time.advance(10)
+    peer.respond(peer.request("INVITE"), 180, body=SDP)
+    await world.time.advance(14_900)
+    peer.respond(peer.request("INVITE"), 200)
+    await world.time.advance(14_900)
+    assert events == [Ringing(), Answered()]
+    await world.time.advance(200)
+    assert events == [Ringing(), Answered(), Ended(Cause.MEDIA_LOST)]
+
+
+async def test_a_call_whose_media_breaks_at_our_side_ends_even_while_it_rings(world: World, us: Party) -> None:
+    peer = Script(world)
+    _, events = us.dial()
+    await world.time.advance(10)
+    peer.respond(peer.request("INVITE"), 183, body=SDP)
+    await world.time.advance(10)
+    us.media.fail()
+    await world.time.advance(10)
+    assert events == [Ended(Cause.MEDIA_LOST)]
+    assert peer.methods() == ["INVITE", "CANCEL"]
+    peer.respond(peer.request("CANCEL"), 200)
+    peer.respond(peer.request("INVITE"), 487)
+    await world.time.advance(10)
+    assert us.media.is_closed
+
+
+async def test_a_call_whose_media_breaks_at_our_side_ends_even_on_hold(world: World, us: Party) -> None:
+    peer, invite, _, events = await placed(world, us)
+    peer.ask("INVITE", invite, 1, body=SDP + b"a=sendonly\r\n")
+    await world.time.advance(10)
+    peer.ask("ACK", invite, 1)
+    await world.time.advance(10)
+    us.media.fail()
+    assert events == [Answered(), Ended(Cause.MEDIA_LOST)]
+
+
 async def test_ringing_ends_at_its_time(world: World, us: Party) -> None:
     peer = Script(world)
     _, events = us.dial(ring_seconds=5)
@@ -238,7 +248,7 @@ async def test_holding_at_once_is_settled_by_waiting(world: World, us: Party) ->
 
 async def test_an_offer_may_come_late(world: World, us: Party) -> None:
     """An INVITE without SDP: our offer goes in the 200, the answer comes in the ACK."""
-    peer, invite, leg, _ = await _answered(world, us)
+    peer, invite, leg, _ = await placed(world, us)
     peer.ask("INVITE", invite, 1)
     await world.time.advance(10)
     assert peer.statuses()[-1] == 200
@@ -250,7 +260,7 @@ async def test_an_offer_may_come_late(world: World, us: Party) -> None:
 
 
 async def test_what_is_out_of_order_or_unknown_is_refused(world: World, us: Party) -> None:
-    peer, invite, leg, events = await _answered(world, us)
+    peer, invite, leg, events = await placed(world, us)
     for method, cseq in (("INFO", 5), ("INFO", 4), ("PUBLISH", 6)):
         peer.ask(method, invite, cseq)
         await world.time.advance(10)
@@ -264,7 +274,7 @@ async def test_what_is_out_of_order_or_unknown_is_refused(world: World, us: Part
 
 
 async def test_keys_come_by_info(world: World, us: Party) -> None:
-    peer, invite, leg, events = await _answered(world, us)
+    peer, invite, leg, events = await placed(world, us)
     relay, plain = (("Content-Type", "application/dtmf-relay"),), (("Content-Type", "application/dtmf"),)
     peer.ask("INFO", invite, 1, headers=relay, body=b"Signal=5\r\nDuration=160\r\n")
     peer.ask("INFO", invite, 2, headers=plain, body=b"11")
@@ -276,7 +286,7 @@ async def test_keys_come_by_info(world: World, us: Party) -> None:
 
 
 async def test_keys_go_by_info_to_who_knows_no_events(world: World, us: Party) -> None:
-    peer, _, leg, _ = await _answered(world, us)
+    peer, _, leg, _ = await placed(world, us)
     us.media.can_send_dtmf = False
     us.agent.spawn(leg.send_dtmf("1"))
     await world.time.advance(10)
@@ -291,7 +301,7 @@ async def test_keys_go_by_info_to_who_knows_no_events(world: World, us: Party) -
 async def test_keys_by_info_that_the_peer_refuses_are_an_error_and_the_rest_is_not_sent(
     world: World, us: Party
 ) -> None:
-    peer, _, leg, _ = await _answered(world, us)
+    peer, _, leg, _ = await placed(world, us)
     us.media.can_send_dtmf = False
     pressing = asyncio.create_task(leg.send_dtmf("12"))
     await world.time.advance(10)
@@ -304,7 +314,7 @@ async def test_keys_by_info_that_the_peer_refuses_are_an_error_and_the_rest_is_n
 
 
 async def test_media_that_stays_away_ends_the_call_unless_we_are_held(world: World, us: Party) -> None:
-    peer, invite, _, events = await _answered(world, us)
+    peer, invite, _, events = await placed(world, us)
     peer.ask("INVITE", invite, 1, body=SDP + b"a=sendonly\r\n")
     await world.time.advance(10)
     peer.ask("ACK", invite, 1)
@@ -320,20 +330,8 @@ async def test_media_that_stays_away_ends_the_call_unless_we_are_held(world: Wor
     assert "BYE" in peer.methods()
 
 
-async def test_a_peer_that_vanishes_is_noticed_by_the_session_timer(world: World, us: Party) -> None:
-    them = Party(world, SERVER)
-    leg, events = us.dial()
-    await world.time.advance(10)
-    them.invites[0].answer()
-    await world.time.advance(10)
-    world.delays = lambda _data: ()
-    await world.time.advance(1_800_000)
-    assert events == [Answered(), Ended(Cause.MEDIA_LOST)]
-    assert leg.has_ended
-
-
 async def test_a_transfer_reports_its_outcome(world: World, us: Party) -> None:
-    peer, invite, leg, events = await _answered(world, us)
+    peer, invite, leg, events = await placed(world, us)
     failures: list[int] = []
 
     async def transfer() -> None:
@@ -354,7 +352,7 @@ async def test_a_transfer_reports_its_outcome(world: World, us: Party) -> None:
 
 
 async def test_a_dead_peer_of_a_reinvite_ends_the_call(world: World, us: Party) -> None:
-    peer, _, leg, events = await _answered(world, us)
+    peer, _, leg, events = await placed(world, us)
     us.agent.spawn(_ignoring(leg))
     await world.time.advance(10)
     peer.respond(peer.request("INVITE"), 481)
@@ -363,7 +361,7 @@ async def test_a_dead_peer_of_a_reinvite_ends_the_call(world: World, us: Party) 
 
 
 async def test_who_is_on_hold_may_send_no_media_for_as_long_as_it_lasts(world: World, us: Party) -> None:
-    peer, _, leg, events = await _answered(world, us)
+    peer, _, leg, events = await placed(world, us)
     us.agent.spawn(_ignoring(leg))
     await world.time.advance(10)
     peer.respond(peer.request("INVITE"), 200, body=SDP + b"a=recvonly\r\n")
@@ -374,12 +372,16 @@ async def test_who_is_on_hold_may_send_no_media_for_as_long_as_it_lasts(world: W
     await leg.hang_up()
 
 
-async def test_a_number_is_transferred_to_within_the_peers_own_network(world: World, us: Party) -> None:
-    peer, _, leg, _ = await _answered(world, us)
+@pytest.mark.parametrize("is_caller", [True, False])
+async def test_a_number_is_transferred_to_within_the_trunks_network(world: World, us: Party, is_caller: bool) -> None:
+    if is_caller:
+        peer, _, leg, _ = await placed(world, us)
+    else:
+        peer, leg = await taken(world, us)
     transferring = asyncio.create_task(leg.transfer("+12025550111"))
     await world.time.advance(10)
     refer = peer.request("REFER")
-    assert refer.get("Refer-To") == f"<sip:+12025550111@{SERVER.host}>"
+    assert refer.get("Refer-To") == f"<sip:+12025550111@{TRUNK.host}>"
     peer.respond(refer, 202)
     await world.time.advance(10)
     await leg.hang_up()

@@ -171,6 +171,16 @@ async def test_where_a_uri_leads(text: str, address: tuple[str, int], transport:
 
 
 @pytest.mark.parametrize(
+    ("uri", "name"),
+    [("sips:192.0.2.9", "trunk.example"), ("sips:[2001:db8::1]", "trunk.example"), ("sips:plain", "plain")],
+)
+async def test_a_certificate_is_for_a_name_also_where_the_uri_has_an_address(uri: str, name: str) -> None:
+    resolver = Resolver(Names(), Random(1), lambda: 0.0)
+    (target,) = await resolver.resolve(SipUri.parse(uri), server_name="trunk.example")
+    assert target.name == name
+
+
+@pytest.mark.parametrize(
     ("status", "cause"),
     [
         (486, Cause.BUSY),

@@ -254,3 +254,29 @@ def test_which_icmp_errors_say_that_nobody_listens(level: int, kind: int, number
     error = pack("=IBBBBII", number, 2, 3, 3, 0, 1_400, 0) + bytes(16)  # struct sock_extended_err and the offender
     assert is_refusal([(level, kind, error)]) is is_one
     assert not is_refusal([(level, 8, error), (level, kind, error[:3])])
+
+
+@pytest.mark.parametrize(
+    ("via", "source", "port"),
+    [
+        ("UDP 192.0.2.2", "192.0.2.2", 5060),
+        ("UDP 192.0.2.2:5070", "192.0.2.2", 5070),
+        ("UDP sip.peer.test:5070", "192.0.2.2", 5070),
+        ("UDP 192.0.2.2:5070;rport", "192.0.2.2", 40_000),
+        ("UDP [2001:db8::2]:5070", "2001:db8::2", 5070),
+        ("UDP 10.0.0.2:5070", "8.8.8.8", 40_000),  # behind NAT: it is not reached at the port that it sees itself
+        ("TCP 192.0.2.2:5070", "192.0.2.2", 40_000),
+    ],
+)
+def test_where_the_response_goes(via: str, source: str, port: int) -> None:
+    """RFC 3261, 18.2.2: many a proxy sends from another port than it listens at, and asks for no `rport`."""
+    sent: list[Address] = []
+    layer = Transactions(Timers(VirtualTime()), lambda _message, flow: sent.append(flow.peer), lambda: "branch")
+    flow = VirtualFlow(World(), CLIENT, Address(source, 40_000), via[:3])
+    headers = (("Via", f"SIP/2.0/{via};branch=z9hG4bKpeer"), *_request("OPTIONS", "").headers)
+    request = Request("OPTIONS", "sip:b@192.0.2.1", headers).via_stamped(*flow.peer)
+    transaction = layer.serve(request, flow)
+    assert transaction
+    transaction.respond(respond(request, 200, tag="b"))
+    assert sent == [Address(source, port)]
+    assert transaction.flow == flow
