@@ -41,6 +41,12 @@ class TwoPhones(Switchboard):
         return self.legs[self.dialled[self.numbers.index(number)]]
 
 
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands are answered when they are done, however busy this machine is."""
+    monkeypatch.setattr(calls_service, "COMMAND_SECONDS", 20.0)
+
+
 @asynccontextmanager
 async def in_call(
     customer: Customer, db: Database, folder: Path, **settings: Any
@@ -174,8 +180,9 @@ async def test_a_transfer_that_fails_lets_the_agent_go_on(customer: Customer, db
 
 @pytest.mark.parametrize("who_leaves", ["callee", "target"])
 async def test_a_warm_transfer_announces_and_joins(
-    customer: Customer, db: Database, tmp_path: Path, who_leaves: str
+    customer: Customer, db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, who_leaves: str
 ) -> None:
+    monkeypatch.setattr(calls_service, "COMMAND_SECONDS", 0.0)
     async with in_call(customer, db, tmp_path) as (call_id, carrier, leg):
         body = {"to": TARGET, "mode": "warm", "announcement": "Anna Miller wants a table."}
         _, command = await ask(customer, call_id, "transfer", body)

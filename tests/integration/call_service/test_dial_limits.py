@@ -270,7 +270,7 @@ async def test_a_wait_is_the_platforms_only_where_nothing_of_the_customer_holds_
     assert await waited() == 0  # the trunk is full
     await db.execute("UPDATE trunks SET max_concurrent = 10")
     assert await waited(one_at_a_time) == 0
-    await db.execute("UPDATE dial_paces SET next_at = now() + interval '1 second' WHERE id = $1", trunk_id)
+    await db.execute("UPDATE dial_paces SET next_at = now() + interval '1 hour' WHERE id = $1", trunk_id)
     assert await waited() == 0  # the next start is booked: calls of this trunk are being dialled
     await db.execute("UPDATE dial_paces SET next_at = now() - interval '1 second'")
     assert 90 <= await waited() < 120

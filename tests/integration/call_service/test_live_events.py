@@ -34,7 +34,7 @@ async def happen(db: Database, tenant: str, type_: str = "call.ended", **changes
 async def frames(response: ClientResponse, count: int) -> list[dict[str, Any]]:
     """The next events of a stream; comments are passed over."""
     found: list[dict[str, Any]] = []
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while len(found) < count:
             block = (await response.content.readuntil(b"\n\n")).decode().strip()
             if not block.startswith(":"):
