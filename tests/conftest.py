@@ -12,6 +12,7 @@ import hypothesis
 import pytest
 import structlog
 
+from deploy.local import system
 from deploy.local.postgres import start_postgres
 from deploy.local.rabbitmq import start_rabbitmq
 from deploy.local.unit import Running
@@ -25,6 +26,10 @@ for _name in [name for name in os.environ if name.endswith(("DATABASE_URL", "AMQ
 # A shell starts what it runs in the background with SIGINT ignored, which all its children would inherit.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# Each process of the tests chooses from ports of its own: between choice and use another one might take the same.
+_process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+system.PORT_RANGE = range(21_000 + _process % 5 * 2_000, 23_000 + _process % 5 * 2_000)
 
 # Rich tracebacks with all locals take seconds to draw and block the loop meanwhile.
 structlog.configure(

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
@@ -47,12 +46,12 @@ async def test_an_api_whose_pool_is_exhausted(db: Database, calls_url: str, tmp_
     call_id = await queue(db, tenant=tenant)
     async with TestClient(TestServer(app)) as client:
         customer = Customer(client, tenant)
-        async with all_taken(app[DATABASE]), asyncio.timeout(app[DATABASE].acquire_timeout_seconds + 3):
-            answers: list[Any] = await asyncio.gather(
+        async with all_taken(app[DATABASE]), asyncio.timeout(app[DATABASE].acquire_timeout_seconds + 15):
+            ready, *answers = await asyncio.gather(
+                client.get("/health/ready"),
                 *(customer.ask("GET", f"/call/{call_id}") for _ in range(20)),
                 customer.ask("POST", f"/call/{call_id}/cancel"),
             )
-            ready = await client.get("/health/ready")
         assert {(status, answer["code"]) for status, answer in answers} == {(503, "database_unavailable")}
         assert ready.status == 503
         assert (await customer.ask("POST", f"/call/{call_id}/cancel"))[0] == 200

@@ -48,7 +48,7 @@ async def test_a_page_watches_a_call_with_a_token_that_opens_nothing_else_and_no
         assert answer.status == 204
 
     async def is_over() -> bool:
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.5)
         return await refusal("/events?limit=1", kept.pop()) == (401, "invalid_stream_token")
 
     await eventually(is_over)

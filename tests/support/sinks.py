@@ -35,14 +35,14 @@ class Sink:
         await server.close()
 
 
-def settings_of(dsn: str, *, allow_private: bool = True) -> WebhookSettings:
-    """Those of a webhook worker; an attempt takes a second at most."""
+def settings_of(dsn: str, *, allow_private: bool = True, timeout_seconds: float = 15) -> WebhookSettings:
+    """Those of a webhook worker; an attempt takes so long at most."""
     return WebhookSettings(
         database_url=dsn,
         internal_token_secret=SECRET,
         encryption_key=KEY,
         webhook_allow_private=allow_private,
-        webhook_timeout_seconds=1,
+        webhook_timeout_seconds=timeout_seconds,
     )
 
 

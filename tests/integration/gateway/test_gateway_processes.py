@@ -92,7 +92,19 @@ async def _is_ready(program: Program) -> bool:
 async def _gateway(launch: Launch, *services: str, **environment: str) -> Program:
     urls = dict.fromkeys(("AUTH_URL", "PROJECT_URL", "CALL_URL"), ",".join(services))
     limits = {"LIMIT_IP": "1000000/1", "LIMIT_AUTH": "1000000/1"}
-    return await launch("-m", "gateway", **{"AMQP_URL": "", **urls, **limits, **environment})
+    gateway = await launch("-m", "gateway", **{"AMQP_URL": "", **urls, **limits, **environment})
+    if environment.get("GATEWAY_PROCESSES", "1") != "1":
+        await _all_serve(gateway)
+    return gateway
+
+
+async def _all_serve(gateway: Program) -> None:
+    """One of its processes is enough for it to be ready."""
+    url = URL(gateway.url)
+    pairs = [await asyncio.open_connection(url.host, url.port) for _ in range(30)]
+    await eventually(lambda: all(_clients_of(pid, gateway.url) for pid in gateway.family))
+    for _, writer in pairs:
+        writer.close()
 
 
 def _clients_of(pid: int, url: str) -> int:

@@ -225,4 +225,4 @@ async def test_subscribing_fails_while_the_broker_is_away_and_may_be_tried_again
     await bus.subscribe("late", ["call.*"], handler)
     event = make_event()
     await bus.publish_many([event], 10)
-    await eventually(lambda: received == [event])
+    await eventually(lambda: event in received)

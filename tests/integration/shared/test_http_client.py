@@ -271,6 +271,7 @@ async def test_at_most_ten_requests_to_one_host_at_a_time_and_others_go_on() -> 
     async with GuardedClient(allow_private=True) as client, serving(slow) as slow_url, serving(quick) as quick_url:
         posts = [asyncio.create_task(client.post(slow_url, b"", {})) for _ in range(150)]
         assert (await client.post(quick_url, b"", {})).status == 200
+        await eventually(lambda: running == 10)
         release.set()
         await asyncio.gather(*posts)
     assert most == 10

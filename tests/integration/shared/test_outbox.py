@@ -70,6 +70,7 @@ async def test_a_rolled_back_transaction_leaves_no_event(db: Database, bus: InMe
 
 @pytest.mark.parametrize("seed", range(3))
 async def test_sequences_have_no_gaps_whatever_commits_and_rolls_back(db: Database, seed: int) -> None:
+    db.acquire_timeout_seconds = 60  # there are more of them than connections
     chance = random.Random(seed)
     plan = [(chance.choice("abc"), chance.random() < 0.3, chance.random() / 200) for _ in range(120)]
 
@@ -150,6 +151,7 @@ async def test_polling_finds_what_no_notification_told(db: Database, bus: InMemo
 async def test_two_relays_share_the_work_without_loss_or_repetition(
     db: Database, bus: InMemoryBus, received: list[Event]
 ) -> None:
+    db.acquire_timeout_seconds = 60  # there are more who add than connections
     relays = [Relay(db, bus, batch=7) for _ in range(2)]
     async with running(relays[0].run(), "one"), running(relays[1].run(), "other"):
         added = await asyncio.gather(*(add_event(db, str(number % 5)) for number in range(200)))

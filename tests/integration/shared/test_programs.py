@@ -32,14 +32,14 @@ async def test_a_file_is_its_standard_input() -> None:
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="processes are looked up under /proc")
 async def test_one_that_takes_too_long_or_is_not_wanted_any_more_is_ended(tmp_path: Path) -> None:
     noted = tmp_path / "pid"
-    code = f"import os, time; open({str(noted)!r}, 'w').write(str(os.getpid())); time.sleep(600)"
+    command = ("sh", "-c", 'echo $$ >"$1"; exec sleep 600', "sh", str(noted))
     with pytest.raises(TimeoutError):
-        await programs.run((sys.executable, "-c", code), b"", 1)
-    assert not _is_running(noted.read_text())
+        await programs.run(command, b"", 1)
+    assert not _is_running(noted.read_text().strip())
     noted.unlink()
-    task = asyncio.create_task(programs.run((sys.executable, "-c", code), b"", 600))
+    task = asyncio.create_task(programs.run(command, b"", 600))
     await eventually(lambda: noted.exists() and bool(noted.read_text()))
     task.cancel()
     await asyncio.wait({task})
     assert task.cancelled()
-    assert not _is_running(noted.read_text())
+    assert not _is_running(noted.read_text().strip())

@@ -45,7 +45,7 @@ CHOICE = {
 ENDS = event("content_block_start", index=1, content_block={"type": "tool_use", "id": "t1", "name": "end_call"})
 
 
-LONGEST_SILENCE_MS = 2_500
+LONGEST_SILENCE_MS = 4_000  # 2.5 s, shown in virtual time, and what a busy machine adds
 
 
 @dataclass
