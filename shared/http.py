@@ -81,6 +81,10 @@ async def render_errors(request: web.Request, handler: Handler) -> web.StreamRes
         return error_response(_from_http_exception(error), request_id(request), accept)
     except ConnectionResetError:
         raise
+    except web.RequestPayloadError:
+        request.content.feed_eof()  # else aiohttp reads on after the answer, and fails again
+        unpacked = InvalidRequestError("The body is not encoded as Content-Encoding says.")
+        return error_response(unpacked, request_id(request), accept)
     except Exception:
         log.exception("unhandled error")
         return error_response(InternalError(), request_id(request), accept)
@@ -102,7 +106,9 @@ async def request_middleware(request: web.Request, handler: Handler) -> web.Stre
 async def _decorate(request: web.Request, response: web.StreamResponse) -> None:
     """Put on every answer, streams included, whose request it is of, and whether its connection ends with it."""
     response.headers[REQUEST_ID] = request_id(request)
-    if request.app[HEALTH].is_draining and response.status != HTTPStatus.SWITCHING_PROTOCOLS:
+    # A body that can't be unpacked ends its connection, and nobody's next request may be on its way over that.
+    is_last = request.app[HEALTH].is_draining or hdrs.CONTENT_ENCODING in request.headers
+    if is_last and response.status != HTTPStatus.SWITCHING_PROTOCOLS:
         response.force_close()
         response.headers[hdrs.CONNECTION] = "close"  # aiohttp has already decided what to say
 

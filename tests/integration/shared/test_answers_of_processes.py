@@ -1,5 +1,6 @@
 """What every answer of a process carries, however it is given."""
 
+import gzip
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
+from shared.endpoints import read_json
 from shared.health import HEALTH
 from shared.http import new_app
 from shared.settings import ProcessSettings
@@ -33,12 +35,16 @@ async def client() -> AsyncIterator[Client]:
         await answer.close()
         return answer
 
+    async def read(request: web.Request) -> web.Response:
+        return web.json_response(await read_json(request, 1000))
+
     async def elsewhere(_request: web.Request) -> web.Response:
         raise web.HTTPFound("/stream")
 
     app = new_app(ProcessSettings(internal_token_secret="an internal secret of the tests, long enough"), "tests")
     for path, handler in {"/stream": stream, "/file": file, "/socket": socket, "/elsewhere": elsewhere}.items():
         app.router.add_get(path, handler)
+    app.router.add_post("/read", read)
     async with TestClient(TestServer(app)) as client:
         yield client
 
@@ -58,3 +64,23 @@ async def test_a_web_socket_begins_while_a_process_drains(client: Client) -> Non
     client.app[HEALTH].is_draining = True
     async with client.ws_connect("/socket") as socket:
         assert await socket.receive_str() == "hello"
+
+
+BAD = {"no gzip": (b"no gzip", 400), "cut": (gzip.compress(bytes(range(200)))[:50], 400), "long": (b"{" * 9000, 413)}
+
+
+@pytest.mark.parametrize("bad", BAD)
+async def test_a_body_that_can_not_be_unpacked_is_refused_and_ends_only_its_own_connection(
+    client: Client, caplog: pytest.LogCaptureFixture, bad: str
+) -> None:
+    """It was 500, and the next request over that connection, perhaps somebody else's, was lost."""
+    headers = {"Content-Encoding": "gzip", "Content-Type": "application/json"}
+    body, status = BAD[bad]
+    for _ in range(3):
+        async with client.post("/read", data=body, headers=headers) as answer:
+            assert (answer.status, answer.headers["Connection"]) == (status, "close")
+        async with client.post("/read", json={"a": 1}) as answer:
+            assert await answer.json() == {"a": 1}
+    async with client.post("/read", data=gzip.compress(b'{"a": 1}'), headers=headers) as answer:
+        assert await answer.json() == {"a": 1}
+    assert "unhandled error" not in caplog.text
