@@ -9,6 +9,7 @@ from typing import Any
 
 import aiohttp
 
+from project_service.webhooks.events import BINDINGS
 from shared.background import running
 from shared.testing.waiting import eventually
 from tests.bench.calls import BRIEF
@@ -35,7 +36,7 @@ async def events(rig: Rig) -> list[Section]:
         async with _watching(customer) as seen:
             await _calls(rig, customer)
             await eventually(lambda: _count(seen, "call.completed") == CALLS, LIMIT_SECONDS)
-            await eventually(lambda: len(sink.came) == len(seen) - _count(seen, "call.turn"), LIMIT_SECONDS)
+            await eventually(lambda: len(sink.came) == sum(_count(seen, type_) for type_ in BINDINGS), LIMIT_SECONDS)
     return [_section(seen, sink, load_before)]
 
 
