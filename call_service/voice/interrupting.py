@@ -38,10 +38,9 @@ class Interruptions:
     async def is_one(self, turn: AgentTurn, utterance: Utterance) -> bool:
         """What stopped `turn` was short. Was the agent told something, or does it go on?"""
         await asyncio.wait({utterance.text}, timeout=self._options.engine_timeout.total_seconds())
-        is_known = utterance.text.done() and not utterance.text.cancelled() and not utterance.text.exception()
-        if not is_known:
+        text = utterance.recognised
+        if text is None:
             return True
-        text = utterance.text.result()
         if turn.promises_transfer:
             return not is_consent(text)
         is_answer = bool(turn.expects == "yes_no" and turn.has_asked and text)

@@ -21,7 +21,7 @@ class LastWords:
 
     def heard(self, utterance: Utterance) -> None:
         """It is being recognised. What was noise is forgotten."""
-        self._utterances = [*(one for one in self._utterances if not one.text.done() or _words(one)), utterance]
+        self._utterances = [*(one for one in self._utterances if not one.text.done() or one.recognised), utterance]
 
     def written(self, turn: Turn) -> None:
         """It is in the transcript."""
@@ -35,12 +35,6 @@ class LastWords:
             return
         await asyncio.wait({one.text for one in self._utterances}, timeout=PATIENCE.total_seconds())
         for one in self._utterances:
-            if text := _words(one):
+            if text := one.recognised:
                 self._record(Turn("user", text, one.start_ms, one.end_ms), TurnTimings())
         self._utterances = []
-
-
-def _words(utterance: Utterance) -> str:
-    recognition = utterance.text
-    is_known = recognition.done() and not recognition.cancelled() and not recognition.exception()
-    return recognition.result() if is_known else ""

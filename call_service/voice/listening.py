@@ -24,6 +24,12 @@ class Utterance:
     text: asyncio.Task[str]
     pcm: bytes = b""
 
+    @property
+    def recognised(self) -> str | None:
+        """Its words, or none for noise; None while they are not known, and when they never will be."""
+        is_known = self.text.done() and not self.text.cancelled() and not self.text.exception()
+        return self.text.result() if is_known else None
+
 
 class Ear:
     """Fed with every received frame. Recognition starts in the pause already, and is dropped if speech resumes."""

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from prometheus_client import Gauge
 
+from project_service.webhooks.queue import WAITING
 from shared.db import Database
 from shared.measuring import MOST_COUNTED
 
@@ -15,15 +16,7 @@ OLDEST = Gauge(
 
 # A customer's endpoints that are slow or dead hold up only her own: as long as she is served, what else of hers is due
 # waits for them. A delivery under way is due again when its lease is over, and no later.
-# The projects with an open delivery are found by leaping through the index, as for a claim.
-_DUE = """
-WITH RECURSIVE waiting AS (
-    (SELECT project_id FROM webhook_deliveries WHERE status = 'pending' ORDER BY project_id LIMIT 1)
-    UNION ALL
-    SELECT (SELECT project_id FROM webhook_deliveries d
-            WHERE d.status = 'pending' AND d.project_id > waiting.project_id ORDER BY d.project_id LIMIT 1)
-    FROM waiting WHERE waiting.project_id IS NOT NULL
-), open AS (
+_DUE = f"""{WAITING}, open AS (
     SELECT e.project_id, e.tenant FROM waiting JOIN webhook_endpoints e USING (project_id) WHERE e.disabled_at IS NULL
 ), due AS (
     SELECT open.*, d.first FROM open CROSS JOIN LATERAL (
@@ -47,7 +40,7 @@ WITH RECURSIVE waiting AS (
 SELECT (SELECT count(*) FROM counted) AS number, coalesce(extract(epoch FROM now() - min(first) FILTER (
     WHERE tenant NOT IN (SELECT tenant FROM served))), 0) AS seconds
 FROM due
-"""
+"""  # noqa: S608 - constants only
 
 
 async def measure(db: Database, lease: timedelta) -> None:

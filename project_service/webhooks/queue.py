@@ -112,15 +112,18 @@ async def reopen(tx: Tx, tenant: str, delivery_ids: Sequence[str], subjects: Seq
     return int(done.split()[-1])
 
 
-# From the projects with an open delivery, found by leaping through the index: a claim costs nothing for all others.
-_CLAIM = """
+# The projects with an open delivery, found by leaping through the index: all others cost nothing.
+WAITING = """
 WITH RECURSIVE waiting AS (
     (SELECT project_id FROM webhook_deliveries WHERE status = 'pending' ORDER BY project_id LIMIT 1)
     UNION ALL
     SELECT (SELECT project_id FROM webhook_deliveries d
             WHERE d.status = 'pending' AND d.project_id > waiting.project_id ORDER BY d.project_id LIMIT 1)
     FROM waiting WHERE waiting.project_id IS NOT NULL
-), busy AS (
+)
+"""
+
+_CLAIM = f"""{WAITING}, busy AS (
     SELECT project_id, e.tenant, running
     FROM unnest($1::uuid[], $2::int[]) AS of_project (project_id, running) JOIN webhook_endpoints e USING (project_id)
 ), due AS (
@@ -147,7 +150,7 @@ UPDATE webhook_deliveries d SET claim = $4, next_at = now() + $5::interval
 FROM chosen WHERE d.id = chosen.id
 RETURNING d.id, d.tenant, d.project_id, d.subject, d.body, d.attempts, d.claim, chosen.url, chosen.secret,
     chosen.previous_secret
-"""
+"""  # noqa: S608 - constants only
 
 
 async def claim(
